@@ -1,0 +1,55 @@
+# Every target makes what it needs. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart install check test bench bench-peers crash docs clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+quickstart: $(VENV)/.run  ## the whole story on this machine: train, package, deploy, predict, swap
+	@$(BIN)/servery quickstart
+
+install: $(VENV)/.dev  ## the development environment, in .venv
+
+check: $(VENV)/.dev  ## style, types and import layers
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports
+
+test: check  ## check, then all tests
+	$(BIN)/pytest
+
+crash: $(VENV)/.dev  ## kill the registry at every writing system call, in all of its operations
+	$(BIN)/python -m tests.crash.campaign
+
+bench: $(VENV)/.dev  ## requests a second and latency, beside a floor measured in the same run
+	$(BIN)/python -m bench
+
+bench-peers: $(VENV)/.dev  ## the same beside mlflow and Triton, each in its own environment
+	$(BIN)/python -m bench --peers
+
+docs: $(VENV)/.dev  ## the documentation's site, in site/
+	$(BIN)/mkdocs build --strict
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) .tools site
+
+.tools/bin/uv:
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/bin/python: | $(filter .tools/bin/uv,$(UV))
+	$(UV) venv --quiet --python $(PYTHON) $(VENV)
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[sklearn]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[sklearn]' --group dev
+	@touch $@ $(VENV)/.run

@@ -1,0 +1,45 @@
+"""Servery: package a trained model, keep its versions, serve the one you choose, swap it under load.
+
+The names below are loaded when first used, so that ``import servery`` stays fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from servery.client import Client, load_model
+    from servery.errors import ServeryError
+    from servery.package import PythonModel, infer_signature, save_model
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Client",
+    "PythonModel",
+    "ServeryError",
+    "__version__",
+    "infer_signature",
+    "load_model",
+    "save_model",
+]
+
+_HOME_OF = {
+    "Client": "servery.client",
+    "PythonModel": "servery.package",
+    "ServeryError": "servery.errors",
+    "infer_signature": "servery.package",
+    "load_model": "servery.client",
+    "save_model": "servery.package",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'servery' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

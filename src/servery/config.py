@@ -1,0 +1,172 @@
+"""One frozen, typed object per process: file < environment < flags; an unknown key is an error.
+
+The file is ``servery.toml`` in the home folder, with one table a process (``[control]``, ``[gateway]``,
+``[serve]``). An environment variable is ``SERVERY_`` and the key in capitals. This module is the only one
+that reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from servery.errors import AddressRefused, ConfigInvalid, HomeUnusable
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlConfig:
+    """The control plane: ``servery control``."""
+
+    home: Path
+    host: str = "127.0.0.1"
+    port: int = 8400
+    insecure_no_auth: bool = False
+    artifact_bytes_max: int = 64 << 30
+    """The largest single file that may be uploaded."""
+    rollout_timeout_seconds: float = 600.0
+    """How long a new version may take to be fetched and ready on every gateway."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayConfig:
+    """A gateway: ``servery gateway``."""
+
+    home: Path
+    host: str = "127.0.0.1"
+    gateway_port: int = 8401
+    server: str = "http://127.0.0.1:8400"
+    """The control plane that it follows."""
+    insecure_no_auth: bool = False
+    body_bytes_max: int = 64 << 20
+    queue_requests_max: int = 4096
+    """How many requests may wait for one version."""
+    queue_bytes_max: int = 256 << 20
+    """How many bytes of bodies may wait for one version."""
+    request_timeout_seconds: float = 60.0
+    """The deadline of a request that names none; MLflow's scoring server has the same."""
+    load_timeout_seconds: float = 120.0
+    """How long a worker may take to import, load and answer its example."""
+    drain_timeout_seconds: float = 30.0
+    """How long accepted requests may take to be answered after SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeConfig:
+    """One model behind one address: ``servery serve``. Limits as a gateway's."""
+
+    home: Path
+    host: str = "127.0.0.1"
+    port: int = 8401
+    workers: int = 1
+    insecure_no_auth: bool = False
+    body_bytes_max: int = 64 << 20
+    queue_requests_max: int = 4096
+    queue_bytes_max: int = 256 << 20
+    request_timeout_seconds: float = 60.0
+    load_timeout_seconds: float = 120.0
+    drain_timeout_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientConfig:
+    """Where the client side finds the server, and where it keeps what it downloads."""
+
+    home: Path
+    server: str = "http://127.0.0.1:8400"
+
+
+ConfigT = TypeVar("ConfigT", ControlConfig, GatewayConfig, ServeConfig, ClientConfig)
+_SECTIONS: dict[type, str] = {
+    ControlConfig: "control",
+    GatewayConfig: "gateway",
+    ServeConfig: "serve",
+    ClientConfig: "client",
+}
+_PREFIX = "SERVERY_"
+
+
+def load_config(cls: type[ConfigT], flags: Mapping[str, Any], *, environ: Mapping[str, str] | None = None) -> ConfigT:
+    """Build a process's config; ``flags`` that are None were not given.
+
+    Raises:
+        ConfigInvalid: an unknown key, or a value of the wrong type; says where it stands.
+    """
+    environ = os.environ if environ is None else environ
+    known = {key for section in _SECTIONS for key in (field.name for field in fields(section))}
+    given = {name: name.removeprefix(_PREFIX).lower() for name in environ if name.startswith(_PREFIX)}
+    for name, key in given.items():
+        if key not in known:
+            raise ConfigInvalid(f"The environment variable {name} is no setting of Servery.")
+    own = {field.name for field in fields(cls)}
+    from_environment = {key: environ[name] for name, key in given.items() if key in own}
+    from_flags = {key: value for key, value in flags.items() if value is not None}
+    home = Path(from_flags.get("home") or from_environment.get("home") or Path.home() / ".servery").expanduser()
+    merged = {**_read_file(home / "servery.toml", cls), **from_environment, **from_flags, "home": home}
+    try:
+        return msgspec.convert(merged, cls, strict=False, dec_hook=_decode_path)
+    except msgspec.ValidationError as error:
+        raise ConfigInvalid(f"A setting of 'servery {_SECTIONS[cls]}' is invalid: {error}.") from None
+
+
+def _decode_path(kind: type, value: Any) -> Any:
+    if kind is Path:
+        return Path(value)
+    raise TypeError(f"no setting has the type {kind}")
+
+
+def _read_file(path: Path, cls: type) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigInvalid(f"The settings file {path} cannot be read: {error}.") from None
+    for section, table in document.items():
+        owner = next((kind for kind, name in _SECTIONS.items() if name == section), None)
+        if owner is None or not isinstance(table, dict):
+            raise ConfigInvalid(f"The settings file {path} has the unknown entry '{section}'.")
+        unknown = sorted(set(table) - {field.name for field in fields(owner)} | ({"home"} & set(table)))
+        if unknown:
+            raise ConfigInvalid(f"The settings file {path} has the unknown key '{section}.{unknown[0]}'.")
+    table = document.get(_SECTIONS[cls], {})
+    return dict(table)
+
+
+def prepare_home(home: Path) -> Path:
+    """Create the home folder, private to its owner, and prove that it can be written.
+
+    Raises:
+        HomeUnusable: it cannot.
+    """
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = home / f".probe-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        reason = error.strerror or "unknown reason"
+        raise HomeUnusable(
+            f"The home folder {home} cannot be written ({reason}); choose another with --home."
+        ) from None
+    return home
+
+
+def refuse_open_address(host: str, *, insecure_no_auth: bool) -> None:
+    """Off the loopback address nothing is bound without rights (rule 6).
+
+    Raises:
+        AddressRefused: ``host`` is no loopback address and nobody insisted.
+    """
+    if host not in LOOPBACK and not insecure_no_auth:
+        raise AddressRefused(
+            f"Refusing to listen on {host}: anybody who reaches it could deploy and query models. "
+            "Listen on 127.0.0.1, or insist with --insecure-no-auth."
+        )

@@ -1,0 +1,174 @@
+"""The tree of errors: one class for each reason a caller can act on, its facts as fields.
+
+    ServeryError
+    ├── CallerError                the caller can mend it
+    │   ├── InvalidInput           a field holds what it may not
+    │   ├── NotFound               nothing has that name
+    │   ├── AlreadyExists          something has that name already
+    │   ├── InUse                  it may not go while something depends on it
+    │   ├── BodyTooLarge
+    │   └── UnsupportedMediaType
+    ├── LimitError                 our limits: the same call may succeed later
+    │   ├── QueueFull
+    │   ├── Unavailable            nothing can answer at the moment
+    │   └── DeadlinePassed
+    ├── ModelError                 the model's fault
+    │   ├── PackageInvalid         the package cannot be read
+    │   ├── LoadFailed             the version did not load, or loaded wrong
+    │   ├── PredictFailed          the model raised on this input
+    │   └── WorkersLost            the request ended two workers
+    ├── SetupError                 this machine or its settings stand in the way
+    │   ├── ConfigInvalid
+    │   ├── AddressRefused         a port in use, or an address that may not be bound
+    │   └── HomeUnusable
+    └── RemoteError                another server answered with an error, or not at all
+
+No class knows of HTTP or gRPC: each edge has one table from these classes to its own codes.
+A message is one sentence for the person who reads it and holds nothing secret.
+"""
+
+from __future__ import annotations
+
+
+class ServeryError(Exception):
+    """The root. ``str(error)`` is one sentence for a person."""
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class CallerError(ServeryError):
+    """The caller can mend it."""
+
+
+class InvalidInput(CallerError):
+    """A field holds what it may not."""
+
+    def __init__(self, field: str, *, expected: str, got: object) -> None:
+        shown = got if isinstance(got, str) else repr(got)
+        super().__init__(f"Invalid value for '{field}': expected {expected}, got '{shown[:200]}'.")
+        self.field = field
+        self.expected = expected
+        self.got = got
+
+
+class NotFound(CallerError):
+    """Nothing of this kind has that name."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"{kind} '{name}' not found.")
+        self.kind = kind
+        self.name = name
+
+
+class AlreadyExists(CallerError):
+    """Something of this kind has that name already."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"{kind} '{name}' already exists.")
+        self.kind = kind
+        self.name = name
+
+
+class InUse(CallerError):
+    """It may not be removed while something depends on it."""
+
+    def __init__(self, kind: str, name: str, *, used_by: str) -> None:
+        super().__init__(f"{kind} '{name}' is in use by {used_by}.")
+        self.kind = kind
+        self.name = name
+        self.used_by = used_by
+
+
+class BodyTooLarge(CallerError):
+    def __init__(self, body_bytes_max: int) -> None:
+        super().__init__(f"The request body is larger than the limit of {body_bytes_max} bytes.")
+        self.body_bytes_max = body_bytes_max
+
+
+class UnsupportedMediaType(CallerError):
+    def __init__(self, got: str | None, *, supported: tuple[str, ...]) -> None:
+        names = ", ".join(supported)
+        what = "No Content-Type was given" if got is None else f"Content-Type '{got[:100]}' is not supported"
+        super().__init__(f"{what}; this endpoint takes {names}.")
+        self.got = got
+        self.supported = supported
+
+
+class LimitError(ServeryError):
+    """One of our limits: the same call may succeed later."""
+
+
+class QueueFull(LimitError):
+    def __init__(self, endpoint: str, *, retry_after_seconds: int) -> None:
+        super().__init__(f"Endpoint '{endpoint}' has as many requests waiting as it may hold; try again later.")
+        self.endpoint = endpoint
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Unavailable(LimitError):
+    """Nothing can answer at the moment."""
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DeadlinePassed(LimitError):
+    def __init__(self, timeout_seconds: float) -> None:
+        super().__init__(f"The request was not answered within its deadline of {timeout_seconds:g} s.")
+        self.timeout_seconds = timeout_seconds
+
+
+class ModelError(ServeryError):
+    """The model's fault."""
+
+
+class PackageInvalid(ModelError):
+    """A model package cannot be read: no MLmodel, broken YAML, a path that leaves the folder."""
+
+
+class LoadFailed(ModelError):
+    """A version did not load, or loaded and answered its example wrongly."""
+
+    def __init__(self, model: str, cause: str) -> None:
+        super().__init__(f"{model} failed to load: {cause}")
+        self.model = model
+        self.cause = cause
+
+
+class PredictFailed(ModelError):
+    """The model raised on this input."""
+
+
+class WorkersLost(ModelError):
+    """The request was in two workers when they ended; it is not tried a third time."""
+
+    def __init__(self) -> None:
+        super().__init__("The model's process ended twice while it worked on this request; it is not tried again.")
+
+
+class SetupError(ServeryError):
+    """This machine or its settings stand in the way."""
+
+
+class ConfigInvalid(SetupError):
+    """A setting is unknown or holds what it may not."""
+
+
+class AddressRefused(SetupError):
+    """A port is in use, or an address may not be bound."""
+
+
+class HomeUnusable(SetupError):
+    """The home folder cannot be created or written."""
+
+
+class RemoteError(ServeryError):
+    """Another server answered with an error, or did not answer."""
+
+    def __init__(self, message: str, *, status: int | None = None, error_code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error_code = error_code

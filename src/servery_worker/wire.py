@@ -1,0 +1,142 @@
+"""Frames and codes between a gateway and a worker, over one inherited stream socket.
+
+Every frame is ``u32 length of the rest, u8 kind, payload``; all integers are little-endian. The host writes
+one LOAD, then BATCH frames, and shuts its side down when there will be no more. The worker sends HELLO, then
+LOADED or LOAD_FAILED, then for each BATCH one RESULTS frame with an answer for every request of it, in order.
+
+    HELLO        JSON {"wire": WIRE_VERSION, "pid": …, "python": "3.11.7"}
+    LOAD         JSON {"directory": …, "mlmodel": the parsed MLmodel, "files": {relative path: SHA-256}}
+    LOADED       JSON {"flavor": …, "batchable": …, "example": "matched" | "answered" | "absent"}
+    LOAD_FAILED  JSON {"cause": one sentence}
+    BATCH        u32 count, count × (u64 id, u8 media type, u32 body length), the bodies one after another
+    RESULTS      u32 count, f64 decode s, f64 predict s, f64 encode s,
+                 count × (u64 id, u8 outcome, u32 body length), the bodies one after another
+
+WIRE_VERSION grows with every change that an older side would misread; the host refuses a worker of another one.
+This module is imported on both sides and uses the standard library only.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+WIRE_VERSION = 1
+
+FRAME = struct.Struct("<IB")
+"""Length of what follows the length field (kind and payload), and the kind."""
+COUNT = struct.Struct("<I")
+REQUEST = struct.Struct("<QBI")
+RESULTS_HEAD = struct.Struct("<Iddd")
+RESULT = struct.Struct("<QBI")
+
+FRAME_BYTES_MAX = 1 << 30
+"""A longer frame is a fault of the other side, never waited for."""
+
+
+class Kind(IntEnum):
+    HELLO = 1
+    LOAD = 2
+    LOADED = 3
+    LOAD_FAILED = 4
+    BATCH = 5
+    RESULTS = 6
+
+
+class MediaType(IntEnum):
+    """What a body is, decided from its Content-Type by the gateway."""
+
+    JSON = 1
+    CSV = 2
+
+
+class Outcome(IntEnum):
+    """How one request ended in the worker. Every outcome but OK has a sentence as its body."""
+
+    OK = 0
+    """The body is the answer, JSON."""
+    BAD_REQUEST = 1
+    """The body could not be understood: no JSON, no or two input fields, a broken table."""
+    INVALID_INPUT = 2
+    """The body was understood and breaks the signature; the sentence names the column."""
+    MODEL_RAISED = 3
+    """The model raised on this input alone."""
+    UNENCODABLE = 4
+    """The model answered with something that has no form in the answer's media type."""
+
+
+class WireError(Exception):
+    """The other side broke the protocol; the connection is of no more use."""
+
+
+class Result(NamedTuple):
+    id: int
+    outcome: int
+    body: bytes
+
+
+class Timings(NamedTuple):
+    """Seconds that a worker spent on a batch, by stage."""
+
+    decode_seconds: float
+    predict_seconds: float
+    encode_seconds: float
+
+
+def frame(kind: int, payload: bytes) -> bytes:
+    return FRAME.pack(len(payload) + 1, kind) + payload
+
+
+def encode_batch(requests: Sequence[tuple[int, int, bytes]]) -> list[bytes]:
+    """The pieces of a BATCH frame, to be written in order: one head, then each body uncopied."""
+    heads = [COUNT.pack(len(requests))]
+    heads += [REQUEST.pack(id_, media_type, len(body)) for id_, media_type, body in requests]
+    head = b"".join(heads)
+    bodies = [body for _, _, body in requests]
+    length = 1 + len(head) + sum(map(len, bodies))
+    return [FRAME.pack(length, Kind.BATCH) + head, *bodies]
+
+
+def decode_batch(payload: memoryview) -> list[tuple[int, int, memoryview]]:
+    """The requests of a BATCH payload; the bodies are views into it."""
+    (count,) = COUNT.unpack_from(payload, 0)
+    position = COUNT.size + count * REQUEST.size
+    requests = []
+    for index in range(count):
+        id_, media_type, length = REQUEST.unpack_from(payload, COUNT.size + index * REQUEST.size)
+        requests.append((id_, media_type, payload[position : position + length]))
+        position += length
+    if position != len(payload):
+        raise WireError(f"a BATCH of {len(payload)} bytes whose parts add up to {position}")
+    return requests
+
+
+def encode_results(results: Sequence[Result], timings: Timings) -> bytes:
+    """A whole RESULTS frame."""
+    parts = [RESULTS_HEAD.pack(len(results), *timings)]
+    parts += [RESULT.pack(id_, outcome, len(body)) for id_, outcome, body in results]
+    parts += [body for _, _, body in results]
+    return frame(Kind.RESULTS, b"".join(parts))
+
+
+def decode_results(payload: bytes) -> tuple[list[Result], Timings]:
+    """The answers of a RESULTS payload.
+
+    Raises:
+        WireError: lengths that do not add up. The worker runs somebody's model: nothing it sends is trusted.
+    """
+    try:
+        count, *seconds = RESULTS_HEAD.unpack_from(payload, 0)
+        position = RESULTS_HEAD.size + count * RESULT.size
+        results = []
+        for offset in range(RESULTS_HEAD.size, position, RESULT.size):
+            id_, outcome, length = RESULT.unpack_from(payload, offset)
+            results.append(Result(id_, outcome, payload[position : position + length]))
+            position += length
+    except struct.error as error:
+        raise WireError(f"RESULTS that end early: {error}") from None
+    if position != len(payload):
+        raise WireError(f"RESULTS of {len(payload)} bytes whose parts add up to {position}")
+    return results, Timings(*seconds)
