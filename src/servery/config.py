@@ -57,6 +57,11 @@ class GatewayConfig:
     drain_timeout_seconds: float = 30.0
     """How long accepted requests may take to be answered after SIGTERM."""
 
+    @property
+    def worker_variables(self) -> Mapping[str, str]:
+        """The process's environment variables, of which its workers get a few."""
+        return dict(os.environ)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeConfig:
@@ -73,6 +78,10 @@ class ServeConfig:
     request_timeout_seconds: float = 60.0
     load_timeout_seconds: float = 120.0
     drain_timeout_seconds: float = 30.0
+
+    @property
+    def worker_variables(self) -> Mapping[str, str]:
+        return dict(os.environ)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

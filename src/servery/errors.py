@@ -3,6 +3,7 @@
     ServeryError
     ├── CallerError                the caller can mend it
     │   ├── InvalidInput           a field holds what it may not
+    │   │   └── MissingInput       a required field is not there
     │   ├── NotFound               nothing has that name
     │   ├── AlreadyExists          something has that name already
     │   ├── InUse                  it may not go while something depends on it
@@ -53,20 +54,28 @@ class InvalidInput(CallerError):
         self.got = got
 
 
-class NotFound(CallerError):
-    """Nothing of this kind has that name."""
+class MissingInput(InvalidInput):
+    """A required field is not there, or is empty. The sentence begins as MLflow's does."""
 
-    def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"{kind} '{name}' not found.")
+    def __init__(self, field: str) -> None:
+        super().__init__(field, expected="a value", got=None)
+        self.args = (f"Missing value for required parameter '{field}'.",)
+
+
+class NotFound(CallerError):
+    """Nothing of this kind has that name. ``message`` replaces the usual sentence."""
+
+    def __init__(self, kind: str, name: str, *, message: str | None = None) -> None:
+        super().__init__(message or f"{kind} '{name}' not found.")
         self.kind = kind
         self.name = name
 
 
 class AlreadyExists(CallerError):
-    """Something of this kind has that name already."""
+    """Something of this kind has that name already. ``message`` replaces the usual sentence."""
 
-    def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"{kind} '{name}' already exists.")
+    def __init__(self, kind: str, name: str, *, message: str | None = None) -> None:
+        super().__init__(message or f"{kind} '{name}' already exists.")
         self.kind = kind
         self.name = name
 
@@ -98,6 +107,9 @@ class UnsupportedMediaType(CallerError):
 
 class LimitError(ServeryError):
     """One of our limits: the same call may succeed later."""
+
+    retry_after_seconds: int | None = None
+    """When to try again, where that is known."""
 
 
 class QueueFull(LimitError):

@@ -67,13 +67,16 @@ class Outcome(IntEnum):
     """The model answered with something that has no form in the answer's media type."""
 
 
+_OUTCOMES = tuple(Outcome)
+
+
 class WireError(Exception):
     """The other side broke the protocol; the connection is of no more use."""
 
 
 class Result(NamedTuple):
     id: int
-    outcome: int
+    outcome: Outcome
     body: bytes
 
 
@@ -133,10 +136,10 @@ def decode_results(payload: bytes) -> tuple[list[Result], Timings]:
         results = []
         for offset in range(RESULTS_HEAD.size, position, RESULT.size):
             id_, outcome, length = RESULT.unpack_from(payload, offset)
-            results.append(Result(id_, outcome, payload[position : position + length]))
+            results.append(Result(id_, _OUTCOMES[outcome], payload[position : position + length]))
             position += length
-    except struct.error as error:
-        raise WireError(f"RESULTS that end early: {error}") from None
+    except (struct.error, IndexError) as error:
+        raise WireError(f"RESULTS that end early or hold an unknown outcome: {error}") from None
     if position != len(payload):
         raise WireError(f"RESULTS of {len(payload)} bytes whose parts add up to {position}")
     return results, Timings(*seconds)

@@ -1,0 +1,42 @@
+"""From what happened to what HTTP says: the gateway's one table of statuses and MLflow error codes."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import orjson
+
+from servery import errors
+from servery_worker.wire import Outcome
+
+OF_OUTCOME: dict[Outcome, tuple[int, str]] = {
+    Outcome.OK: (200, ""),
+    Outcome.BAD_REQUEST: (400, "BAD_REQUEST"),
+    Outcome.INVALID_INPUT: (400, "INVALID_PARAMETER_VALUE"),
+    # MLflow's scoring server answers 400 when the model raises, and its clients count on it.
+    Outcome.MODEL_RAISED: (400, "BAD_REQUEST"),
+    Outcome.UNENCODABLE: (500, "INTERNAL_ERROR"),
+}
+
+OF_ERROR: dict[type[errors.ServeryError], tuple[int, str]] = {
+    errors.InvalidInput: (400, "INVALID_PARAMETER_VALUE"),
+    errors.NotFound: (404, "RESOURCE_DOES_NOT_EXIST"),
+    errors.BodyTooLarge: (413, "INVALID_PARAMETER_VALUE"),
+    errors.UnsupportedMediaType: (415, "BAD_REQUEST"),
+    errors.QueueFull: (503, "TEMPORARILY_UNAVAILABLE"),
+    errors.Unavailable: (503, "TEMPORARILY_UNAVAILABLE"),
+    errors.DeadlinePassed: (504, "DEADLINE_EXCEEDED"),
+    errors.WorkersLost: (500, "INTERNAL_ERROR"),
+}
+
+REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+
+def error_body(error_code: str, message: str) -> bytes:
+    """MLflow's error body."""
+    return orjson.dumps({"error_code": error_code, "message": message})
+
+
+def status_of(error: errors.ServeryError) -> tuple[int, str]:
+    """HTTP status and MLflow error code of an error; one that is not in the table is a fault of ours."""
+    return OF_ERROR.get(type(error), (500, "INTERNAL_ERROR"))

@@ -1,0 +1,391 @@
+"""HTTP/1.1 as the gateway speaks it: the hot path lives in this protocol object.
+
+httptools (llhttp, the parser of Node.js) reads heads and bodies; no body is looked at. One exchange at a time is
+under way on a connection; a caller that sends several at once gets its answers in their order. Everything that a
+caller can make large or slow has a limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from http import HTTPStatus
+from typing import cast
+
+import httptools
+
+from servery.errors import BodyTooLarge, LimitError, NotFound, ServeryError
+from servery.serving.admission import media_type_of, timeout_seconds_of
+from servery.serving.answers import OF_OUTCOME, REASONS, error_body, status_of
+from servery.serving.site import Page, Site
+from servery.serving.targets import Choice, Target
+from servery.workers.request import Answer, Request
+
+HEAD_BYTES_MAX = 16 << 10
+HEADERS_MAX = 100
+REQUEST_ID_LENGTH_MAX = 128
+HEAD_SECONDS_MAX = 20
+"""How long a head may take to come in; a body may pause for BODY_PAUSE_SECONDS_MAX."""
+BODY_PAUSE_SECONDS_MAX = 30
+IDLE_SECONDS_MAX = 75
+UNREAD_SECONDS_MAX = 60
+"""How long a caller may leave its answer unread."""
+LINGER_SECONDS = 2
+"""How long the rest of a refused request is read and dropped, so that its answer is not lost to a reset."""
+
+_WANTED = frozenset({b"content-type", b"content-length", b"expect", b"x-request-id", b"x-request-timeout-ms"})
+
+log = logging.getLogger(__name__)
+
+
+class Refusal(Exception):
+    """An answer that was decided by the protocol alone."""
+
+    def __init__(self, status: HTTPStatus, error_code: str, message: str, *, headers: bytes = b"") -> None:
+        super().__init__(message)
+        self.status = status
+        self.error_code = error_code
+        self.headers = headers
+
+
+class Exchange:
+    """One request's head and body as they come in."""
+
+    __slots__ = (
+        "body",
+        "body_bytes",
+        "choice",
+        "head",
+        "headers",
+        "keep_alive",
+        "method",
+        "path",
+        "refusal",
+        "request",
+    )
+
+    def __init__(self) -> None:
+        self.method = b""
+        self.path = b""
+        self.head: dict[bytes, bytes] = {}
+        self.headers = 0
+        self.body: list[bytes] = []
+        self.body_bytes = 0
+        self.keep_alive = True
+        self.refusal: Exception | None = None
+        self.request: Request | None = None
+        self.choice: Choice | None = None
+
+
+class HttpProtocol(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        # What comes in.
+        self._incoming: Exchange | None = None
+        self._reading_head = True
+        self._head_bytes = 0
+        self._discarding = False
+        # What is under way.
+        self._current: Exchange | None = None
+        self._pipeline: deque[Exchange] = deque()
+        self._write_paused = False
+        self._half_closed = False
+        # When something last happened, in the site's whole seconds.
+        self._heard = site.second
+        self._begun = site.second
+
+    @property
+    def idle(self) -> bool:
+        return self._current is None and self._incoming is None and not self._pipeline
+
+    # The transport's calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._site.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._discarding:
+            return
+        self._heard = self._site.second
+        if self._reading_head:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # The caller may ask for another protocol; it is answered in this one, and the connection ends with it.
+            self._discarding = True
+            if self._current is not None:
+                self._current.keep_alive = False
+        except httptools.HttpParserError as error:
+            if isinstance(error, httptools.HttpParserCallbackError):
+                log.critical("the gateway's HTTP protocol failed", exc_info=error)
+            self._cut_short(Refusal(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "The request is not valid HTTP/1.1."))
+        else:
+            incoming = self._incoming
+            if incoming is not None and incoming.refusal is not None:
+                self._cut_short(incoming.refusal)
+            elif self._reading_head and self._head_bytes > HEAD_BYTES_MAX:
+                self._cut_short(_head_too_large())
+
+    def eof_received(self) -> bool:
+        """A caller that closed its sending side still gets the answers that it waits for."""
+        self._half_closed = True
+        return self._current is not None or bool(self._pipeline)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._site.connections.discard(self)
+        self._pipeline.clear()
+        if self._current is not None and self._current.request is not None:
+            self._current.request.abandon()
+        self._current = None
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self._heard = self._site.second
+        if not self._pipeline:
+            self._transport.resume_reading()
+
+    # The parser's calls.
+
+    def on_message_begin(self) -> None:
+        self._incoming = Exchange()
+        self._begun = self._site.second
+
+    def on_url(self, url: bytes) -> None:
+        if self._incoming is not None:
+            self._incoming.path += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        incoming = self._incoming
+        if incoming is None:
+            return
+        incoming.headers += 1
+        name = name.lower()
+        if name in _WANTED:
+            incoming.head[name] = value
+
+    def on_headers_complete(self) -> None:
+        incoming = self._incoming
+        if incoming is None:
+            return
+        self._reading_head = False
+        self._head_bytes = 0
+        incoming.method = self._parser.get_method()
+        head = incoming.head
+        if incoming.headers > HEADERS_MAX:
+            incoming.refusal = _head_too_large()
+        elif int(head.get(b"content-length", 0)) > self._site.body_bytes_max:
+            incoming.refusal = BodyTooLarge(self._site.body_bytes_max)
+        elif b"expect" in head and head[b"expect"].lower() == b"100-continue" and self._current is None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, chunk: bytes) -> None:
+        incoming = self._incoming
+        if incoming is None or incoming.refusal is not None:
+            return
+        incoming.body.append(chunk)
+        incoming.body_bytes += len(chunk)
+        if incoming.body_bytes > self._site.body_bytes_max:
+            incoming.body.clear()
+            incoming.refusal = BodyTooLarge(self._site.body_bytes_max)
+
+    def on_message_complete(self) -> None:
+        incoming = self._incoming
+        if incoming is None:
+            return
+        incoming.keep_alive = self._parser.should_keep_alive() and incoming.refusal is None
+        self._incoming = None
+        self._reading_head = True
+        self._pipeline.append(incoming)
+        self._advance()
+
+    # One exchange after another.
+
+    def check(self, second: int) -> None:
+        """Called every second: end what is too slow."""
+        silent = second - self._heard
+        if self._discarding and self._current is None:
+            if silent > LINGER_SECONDS:
+                self._transport.abort()
+        elif self._current is not None:
+            if self._write_paused and silent > UNREAD_SECONDS_MAX:
+                self._transport.abort()
+        elif self._incoming is not None:
+            slow_head = self._reading_head and second - self._begun > HEAD_SECONDS_MAX
+            if slow_head or silent > BODY_PAUSE_SECONDS_MAX:
+                message = "The request did not come in within its time."
+                self._cut_short(Refusal(HTTPStatus.REQUEST_TIMEOUT, "DEADLINE_EXCEEDED", message))
+        elif silent > IDLE_SECONDS_MAX:
+            self._transport.close()
+
+    def close_when_idle(self) -> None:
+        if self.idle:
+            self._transport.close()
+
+    def _cut_short(self, refusal: Exception) -> None:
+        """Answer without the rest of the request, and end the connection after it."""
+        exchange = self._incoming or Exchange()
+        exchange.refusal = refusal
+        exchange.keep_alive = False
+        exchange.body.clear()
+        self._incoming = None
+        self._discarding = True
+        self._pipeline.append(exchange)
+        self._advance()
+
+    def _advance(self) -> None:
+        while self._current is None and self._pipeline:
+            self._current = self._pipeline.popleft()
+            self._begin(self._current)
+        if self._pipeline:
+            self._transport.pause_reading()
+
+    def _begin(self, exchange: Exchange) -> None:
+        try:
+            if exchange.refusal is not None:
+                raise exchange.refusal
+            path, _, _ = exchange.path.partition(b"?")
+            target = self._site.target(path)
+            if target is not None:
+                self._invoke(exchange, target)
+            else:
+                self._show(exchange, self._site.page(path))
+        except ServeryError as error:
+            self._refuse(exchange, error)
+        except Refusal as refusal:
+            body = error_body(refusal.error_code, str(refusal))
+            self._send(exchange, refusal.status, body, headers=refusal.headers)
+
+    def _invoke(self, exchange: Exchange, target: Target) -> None:
+        if exchange.method != b"POST":
+            raise _method_not_allowed(exchange.method, b"POST")
+        site, head = self._site, exchange.head
+        media_type = media_type_of(head.get(b"content-type"))
+        timeout = head.get(b"x-request-timeout-ms")
+        request = Request(
+            exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body),
+            media_type,
+            number=next(site.numbers),
+            arrived=site.clock.monotonic(),
+            timeout_seconds=timeout_seconds_of(timeout, default_seconds=site.request_timeout_seconds),
+            on_answer=self._answered,
+            on_refusal=self._refused,
+        )
+        exchange.choice = target.admit(request)
+        exchange.request = request
+
+    def _show(self, exchange: Exchange, page: Page | None) -> None:
+        if page is None:
+            raise NotFound("Path", exchange.path.partition(b"?")[0].decode("latin-1")[:200])
+        if exchange.method not in {b"GET", b"HEAD"}:
+            raise _method_not_allowed(exchange.method, b"GET, HEAD")
+        self._send(exchange, page.status, page.body, content_type=page.content_type)
+
+    def _answered(self, request: Request, answer: Answer) -> None:
+        exchange = self._current
+        if exchange is None or exchange.request is not request or exchange.choice is None:
+            return
+        status, error_code = OF_OUTCOME[answer.outcome]
+        body = (
+            answer.body if status == HTTPStatus.OK else error_body(error_code, answer.body.decode("utf-8", "replace"))
+        )
+        decode, predict, encode = answer.timings
+        headers = b'Server-Timing: queue;dur=%.3f, batch;desc="%d", compute;dur=%.3f\r\n' % (
+            answer.queue_seconds * 1000,
+            answer.batch_requests,
+            (decode + predict + encode) * 1000,
+        )
+        self._send(exchange, status, body, headers=headers)
+        self._advance()
+
+    def _refused(self, request: Request, error: ServeryError) -> None:
+        exchange = self._current
+        if exchange is None or exchange.request is not request:
+            return
+        self._refuse(exchange, error)
+        self._advance()
+
+    def _refuse(self, exchange: Exchange, error: ServeryError) -> None:
+        status, error_code = status_of(error)
+        headers = b""
+        if isinstance(error, LimitError) and (seconds := error.retry_after_seconds) is not None:
+            headers = b"Retry-After: %d\r\n" % seconds
+        self._send(exchange, status, error_body(error_code, error.message), headers=headers)
+
+    def _send(
+        self,
+        exchange: Exchange,
+        status: int,
+        body: bytes,
+        *,
+        headers: bytes = b"",
+        content_type: bytes = b"application/json",
+    ) -> None:
+        site, choice, request = self._site, exchange.choice, exchange.request
+        if choice is not None and request is not None:
+            headers += b"X-Model-Version: %b\r\n" % choice.header
+            choice.counts.add(status, site.clock.monotonic() - request.arrived)
+        else:
+            site.count_other(status)
+        keep_alive = exchange.keep_alive and not site.draining and not self._half_closed
+        if not keep_alive:
+            headers += b"Connection: close\r\n"
+        head = b"HTTP/1.1 %d %b\r\nDate: %b\r\nContent-Type: %b\r\nContent-Length: %d\r\nX-Request-Id: %b\r\n%b\r\n" % (
+            status,
+            REASONS[status],
+            site.date,
+            content_type,
+            len(body),
+            _request_id(exchange) or site.new_request_id(),
+            headers,
+        )
+        if exchange.method == b"HEAD":
+            self._transport.write(head)
+        elif len(body) < 1 << 16:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
+        self._finish(keep_alive=keep_alive)
+
+    def _finish(self, *, keep_alive: bool) -> None:
+        self._current = None
+        self._heard = self._site.second
+        if keep_alive:
+            if not self._pipeline and not self._write_paused:
+                self._transport.resume_reading()
+            return
+        self._pipeline.clear()
+        if self._discarding and not self._half_closed and self._transport.can_write_eof():
+            # What the caller is still sending is read and dropped: a reset would take the answer from it.
+            self._transport.write_eof()
+            self._transport.resume_reading()
+        else:
+            self._transport.close()
+
+
+def _request_id(exchange: Exchange) -> bytes | None:
+    """The caller's own, where it is printable ASCII and not too long."""
+    given = exchange.head.get(b"x-request-id")
+    if given and len(given) <= REQUEST_ID_LENGTH_MAX and given.isascii():
+        return given
+    return None
+
+
+def _method_not_allowed(method: bytes, allowed: bytes) -> Refusal:
+    message = f"The method {method.decode('latin-1')} is not allowed here; use {allowed.decode()}."
+    return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "BAD_REQUEST", message, headers=b"Allow: %b\r\n" % allowed)
+
+
+def _head_too_large() -> Refusal:
+    message = f"The request's head has more than {HEAD_BYTES_MAX} bytes or {HEADERS_MAX} headers."
+    return Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "BAD_REQUEST", message)

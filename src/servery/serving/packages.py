@@ -1,0 +1,116 @@
+"""Where a gateway's packages come from: the control plane that it follows, or a folder that it was given."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+import uuid
+from pathlib import Path
+
+import httpx
+
+from servery.errors import PackageInvalid, RemoteError
+from servery.names import Digest
+from servery.package.manifest import FileEntry, Manifest, decode_manifest
+from servery.routing import PoolSpec, RoutingTable
+
+_CHUNK_BYTES = 1 << 20
+_TIMEOUT_SECONDS = 30.0
+
+
+class FetchedPackages:
+    """Packages downloaded by digest from the control plane, kept in a folder of the gateway's home.
+
+    A package is put in place by one rename once every byte of it has been held against its SHA-256, so that what
+    stands under a digest is whole. Nothing is fetched that is there already: a gateway starts without the control
+    plane.
+    """
+
+    def __init__(self, folder: Path, server: str) -> None:
+        self._folder = folder
+        self._server = server
+        self._removals: list[asyncio.Future[None]] = []
+
+    async def fetch(self, spec: PoolSpec) -> tuple[Path, Manifest]:
+        return await asyncio.to_thread(self._fetch, spec.digest)
+
+    def remove(self, spec: PoolSpec) -> None:
+        # The rename is at once: a fetch that begins after it downloads the package anew, and never sees half of it.
+        trash = self._folder / f".trash-{uuid.uuid4().hex}"
+        try:
+            (self._folder / spec.digest).rename(trash)
+        except FileNotFoundError:
+            return
+        self._removals = [task for task in self._removals if not task.done()]
+        self._removals.append(asyncio.ensure_future(asyncio.to_thread(shutil.rmtree, trash, ignore_errors=True)))
+
+    def keep_only(self, table: RoutingTable) -> None:
+        """Called once, before anything is fetched: remove what an earlier process left and the table does not name."""
+        kept = {spec.digest for spec in table.pools}
+        for folder in self._folder.iterdir():
+            if folder.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _fetch(self, digest: Digest) -> tuple[Path, Manifest]:
+        folder = self._folder / digest
+        if not folder.exists():
+            self._download(digest, folder)
+        manifest = decode_manifest((folder / "manifest.json").read_bytes())
+        if manifest.digest != digest:
+            raise PackageInvalid(f"The downloaded package {digest[:16]} is not what was registered.")
+        return folder / "package", manifest
+
+    def _download(self, digest: Digest, folder: Path) -> None:
+        staging = self._folder / f".staging-{uuid.uuid4().hex}"
+        try:
+            with httpx.Client(base_url=f"{self._server}/api/2.0/servery", timeout=_TIMEOUT_SECONDS) as client:
+                body = _get(client, f"/packages/{digest}")
+                manifest = decode_manifest(body)
+                if manifest.digest != digest:
+                    raise PackageInvalid(f"The control plane's manifest of {digest[:16]} has another digest.")
+                for entry in manifest.files:
+                    _download_file(client, entry, staging / "package" / entry.path)
+            (staging / "manifest.json").write_bytes(body)
+            try:
+                staging.rename(folder)
+            except OSError:
+                # Another task of this gateway has put the same bytes there first.
+                if not folder.exists():
+                    raise
+        except httpx.HTTPError as error:
+            raise RemoteError(f"The package could not be fetched from {self._server}: {error}.") from None
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _get(client: httpx.Client, path: str) -> bytes:
+    response = client.get(path)
+    response.raise_for_status()
+    return response.content
+
+
+def _download_file(client: httpx.Client, entry: FileEntry, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with client.stream("GET", f"/blobs/{entry.sha256}") as response, path.open("xb") as file:
+        response.raise_for_status()
+        for chunk in response.iter_bytes(_CHUNK_BYTES):
+            digest.update(chunk)
+            file.write(chunk)
+    if digest.hexdigest() != entry.sha256:
+        raise PackageInvalid(f"The file '{entry.path}' was not received as it was registered.")
+
+
+class FolderPackage:
+    """One package in a folder of the user's: ``servery serve`` reads it where it lies."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self._folder = folder
+        self._manifest = manifest
+
+    async def fetch(self, spec: PoolSpec) -> tuple[Path, Manifest]:  # noqa: ARG002
+        return self._folder, self._manifest
+
+    def remove(self, spec: PoolSpec) -> None:
+        """The folder is the user's: nothing of it is ever removed."""

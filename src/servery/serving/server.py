@@ -1,0 +1,208 @@
+"""The gateway's process: build everything from the config, listen, serve until told to stop, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Coroutine
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import uvloop
+
+from servery.clock import SystemClock
+from servery.config import GatewayConfig, ServeConfig, prepare_home, refuse_open_address
+from servery.errors import AddressRefused
+from servery.names import EndpointName, ModelName, Version
+from servery.observability.logs import set_up_logs
+from servery.package.manifest import manifest_of_folder
+from servery.routing import PoolSpec, Route, RoutingTable, Share, pool_key
+from servery.serving.batcher import QueueLimits
+from servery.serving.follower import Follower, TableFile
+from servery.serving.gateway import Gateway, Packages
+from servery.serving.http import HttpProtocol
+from servery.serving.packages import FetchedPackages, FolderPackage
+from servery.serving.site import Site
+from servery.workers.pool import PoolSettings
+
+SWEEP_SECONDS = 0.025
+"""How late a 504 may be."""
+_LINGER_SECONDS = 1.0
+"""How long a drain lets idle connections ask once more, so that they learn of it by an answer and not by a reset."""
+_BACKLOG = 2048
+
+log = logging.getLogger(__name__)
+
+
+def run_gateway(config: GatewayConfig) -> int:
+    """Follow a control plane until SIGTERM or SIGINT; the exit status.
+
+    Raises:
+        AddressRefused, HomeUnusable: before anything is started.
+    """
+    refuse_open_address(config.host, insecure_no_auth=config.insecure_no_auth)
+    set_up_logs()
+    folder = _prepare(config.home)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_gateway(config, folder))
+
+
+def run_serve(config: ServeConfig, folder: Path, *, model: str, version: int) -> int:
+    """Serve one package, without a control plane, until SIGTERM or SIGINT; the exit status.
+
+    Raises:
+        AddressRefused, HomeUnusable, PackageInvalid: before anything is started.
+    """
+    refuse_open_address(config.host, insecure_no_auth=config.insecure_no_auth)
+    set_up_logs()
+    _prepare(config.home)
+    manifest = manifest_of_folder(folder)
+    key = pool_key(ModelName(model), Version(version), manifest.digest)
+    spec = PoolSpec(key, ModelName(model), Version(version), manifest.digest, replicas=config.workers)
+    table = RoutingTable(1, (spec,), (Route(EndpointName(model), (Share(key, 100),)),))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve_table(config, FolderPackage(folder, manifest), table))
+
+
+async def _gateway(config: GatewayConfig, folder: Path) -> int:
+    packages = FetchedPackages(folder / "packages", config.server)
+    copy = TableFile(folder / "routing.json")
+    table = copy.read()
+    packages.keep_only(table)
+    gateway = _make_gateway(config, packages)
+    site = _make_site(config, gateway)
+    listener = _bind(config.host, config.gateway_port)
+    address = f"http://{_url_host(config.host)}:{config.gateway_port}"
+    name = f"{socket.gethostname()}-{config.gateway_port}"
+    follower = Follower(gateway, copy, server=config.server, name=name, address=address)
+    gateway.apply(table)
+    return await _run(site, gateway, listener, config, follower.follow(), follower.report())
+
+
+async def _serve_table(config: ServeConfig, packages: Packages, table: RoutingTable) -> int:
+    gateway = _make_gateway(config, packages)
+    site = _make_site(config, gateway, sole=table.routes[0].endpoint)
+    listener = _bind(config.host, config.port)
+    gateway.apply(table)
+    return await _run(site, gateway, listener, config)
+
+
+def _prepare(home: Path) -> Path:
+    """The gateway's folder in a home that can be written."""
+    folder = prepare_home(home) / "gateway"
+    for path in (folder, folder / "packages", folder / "logs"):
+        path.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _make_gateway(config: GatewayConfig | ServeConfig, packages: Packages) -> Gateway:
+    pools = PoolSettings(
+        variables=config.worker_variables,
+        logs=config.home / "gateway" / "logs",
+        load_timeout_seconds=config.load_timeout_seconds,
+        drain_timeout_seconds=config.drain_timeout_seconds,
+    )
+    limits = QueueLimits(config.queue_requests_max, config.queue_bytes_max)
+    return Gateway(packages, pools, limits, SystemClock(), Random())  # noqa: S311 - a traffic split is no secret
+
+
+def _make_site(config: GatewayConfig | ServeConfig, gateway: Gateway, sole: str | None = None) -> Site:
+    return Site(
+        gateway,
+        SystemClock(),
+        body_bytes_max=config.body_bytes_max,
+        request_timeout_seconds=config.request_timeout_seconds,
+        request_id_prefix=secrets.token_hex(6),
+        sole=sole,
+    )
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        AddressRefused: the port is in use, or the address is none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise AddressRefused(f"Port {port} on {host} is in use; choose another.") from None
+        raise AddressRefused(f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}.") from None
+    return listener
+
+
+def _url_host(host: str) -> str:
+    """What a caller writes for ``host``: every address of this machine is reached by loopback."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(host, host)  # noqa: S104 - only compared
+
+
+async def _run(
+    site: Site,
+    gateway: Gateway,
+    listener: socket.socket,
+    config: GatewayConfig | ServeConfig,
+    *loops: Coroutine[Any, Any, None],
+) -> int:
+    """Serve until a signal; a loop that ends by itself is a fault, and ends the process with status 1."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: HttpProtocol(site), sock=listener, backlog=_BACKLOG)
+    stop = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    running = [_tick(site), _sweep(gateway, config.request_timeout_seconds), *loops]
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in running]
+    stopped = asyncio.ensure_future(_wait(stop))
+    log.info("listening on %s:%s", *listener.getsockname()[:2])
+    await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    failed = [task for task in tasks if task.done()]
+    for task in failed:
+        log.critical("a loop of the gateway ended", exc_info=task.exception())
+    server.close()
+    await _drain(site, config.drain_timeout_seconds)
+    await gateway.close()
+    for task in (*tasks, stopped):
+        task.cancel()
+    await asyncio.wait([*tasks, stopped])
+    return 1 if failed else 0
+
+
+async def _wait(stop: asyncio.Event) -> None:
+    await stop.wait()
+
+
+async def _tick(site: Site) -> None:
+    while True:
+        await asyncio.sleep(1)
+        site.tick()
+
+
+async def _sweep(gateway: Gateway, busy_seconds_max: float) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        gateway.sweep(busy_seconds_max)
+
+
+async def _drain(site: Site, timeout_seconds: float) -> None:
+    """Let every connection have its answers; each ends with the next one, or when it has been idle for a moment."""
+    site.draining = True
+    log.info("draining %d connections", len(site.connections))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_seconds):
+            await asyncio.sleep(_LINGER_SECONDS if site.connections else 0)
+            while site.connections:
+                for connection in tuple(site.connections):
+                    connection.close_when_idle()
+                await asyncio.sleep(SWEEP_SECONDS)

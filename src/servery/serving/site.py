@@ -1,0 +1,122 @@
+"""What a gateway's address offers: endpoints and pages by path, and what all of its connections share."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Protocol
+from urllib.parse import quote, unquote
+
+import orjson
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+import servery
+from servery.clock import Clock
+from servery.errors import NotFound
+from servery.serving.gateway import Gateway
+from servery.serving.metrics import exposition
+from servery.serving.targets import Target
+
+
+class Connection(Protocol):
+    """A protocol's connection, seen from the site. No method may raise or wait."""
+
+    def check(self, second: int) -> None:
+        """A second has passed: end what is too slow."""
+
+    def close_when_idle(self) -> None:
+        """End the connection unless a request is under way on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer that needs no model: a probe, the metrics."""
+
+    status: int
+    body: bytes
+    content_type: bytes = b"application/json"
+
+
+class Site:
+    """One listening gateway. ``sole`` names the endpoint that ``/invocations`` calls, where there is only one."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        clock: Clock,
+        *,
+        body_bytes_max: int,
+        request_timeout_seconds: float,
+        request_id_prefix: str,
+        sole: str | None = None,
+    ) -> None:
+        self.clock = clock
+        self.body_bytes_max = body_bytes_max
+        self.request_timeout_seconds = request_timeout_seconds
+        self.connections: set[Connection] = set()
+        self.numbers = itertools.count(1)
+        self.draining = False
+        self.second = 0
+        """Whole seconds since the start: coarse, and free to read on the hot path."""
+        self.date = b""
+        self._gateway = gateway
+        self._sole = sole
+        self._request_id_prefix = request_id_prefix
+        self._others: Counter[int] = Counter()
+        self._by_path: dict[bytes, Target] = {}
+        self._by_path_of: dict[str, Target] | None = None
+        self._pages: dict[bytes, Callable[[], Page]] = {
+            b"/ping": self._ready,
+            b"/health": self._ready,
+            b"/readyz": self._ready,
+            b"/livez": lambda: Page(200, b"\n"),
+            b"/version": lambda: Page(200, servery.__version__.encode()),
+            b"/metrics": lambda: Page(200, exposition(gateway, self._others), CONTENT_TYPE_LATEST.encode()),
+        }
+        self.tick()
+
+    def target(self, path: bytes) -> Target | None:
+        """The endpoint that a path calls, as things stand now.
+
+        Raises:
+            NotFound: the path is an endpoint's, and there is no such endpoint.
+        """
+        if self._by_path_of is not self._gateway.targets:
+            self._index(self._gateway.targets)
+        target = self._by_path.get(path)
+        if target is None and path.startswith(b"/endpoints/") and path.endswith(b"/invocations"):
+            name = unquote(path.removeprefix(b"/endpoints/").removesuffix(b"/invocations").decode("latin-1"))
+            raise NotFound("Endpoint", name[:100])
+        return target
+
+    def page(self, path: bytes) -> Page | None:
+        make = self._pages.get(path)
+        return None if make is None else make()
+
+    def count_other(self, status: int) -> None:
+        """Count an answer that no version was asked for."""
+        self._others[status] += 1
+
+    def new_request_id(self) -> bytes:
+        return f"{self._request_id_prefix}-{next(self.numbers):x}".encode()
+
+    def tick(self) -> None:
+        """Called every second."""
+        self.second += 1
+        self.date = formatdate(self.clock.now_ms() / 1000, usegmt=True).encode()
+        for connection in tuple(self.connections):
+            connection.check(self.second)
+
+    def _index(self, targets: dict[str, Target]) -> None:
+        self._by_path_of = targets
+        self._by_path = {f"/endpoints/{quote(name)}/invocations".encode(): target for name, target in targets.items()}
+        if self._sole is not None and self._sole in targets:
+            self._by_path[b"/invocations"] = targets[self._sole]
+
+    def _ready(self) -> Page:
+        if self._gateway.ready and not self.draining:
+            return Page(200, b"\n")
+        return Page(503, orjson.dumps({"error_code": "TEMPORARILY_UNAVAILABLE", "message": "Not ready."}))

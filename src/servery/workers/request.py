@@ -1,0 +1,86 @@
+"""One request on its way to a worker and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from servery.errors import ServeryError
+from servery_worker.wire import MediaType, Outcome, Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a worker said to one request, and where the time went."""
+
+    outcome: Outcome
+    body: bytes
+    """JSON when the outcome is OK, else one sentence."""
+    batch_requests: int
+    """How many requests the worker answered together."""
+    queue_seconds: float
+    """From the request's arrival to the batch's send."""
+    timings: Timings
+    """What the worker spent on the whole batch."""
+
+
+class Request:
+    """A body to be predicted, until exactly one of ``answer`` and ``refuse`` has been called.
+
+    Made by the protocol adapter, owned by the batcher until it is settled. Not thread-safe: it lives on the
+    gateway's event loop.
+    """
+
+    __slots__ = (
+        "alone",
+        "arrived",
+        "body",
+        "deadline",
+        "lost_workers",
+        "media_type",
+        "number",
+        "on_answer",
+        "on_refusal",
+        "settled",
+        "timeout_seconds",
+    )
+
+    def __init__(
+        self,
+        body: bytes,
+        media_type: MediaType,
+        *,
+        number: int,
+        arrived: float,
+        timeout_seconds: float,
+        on_answer: Callable[[Request, Answer], None],
+        on_refusal: Callable[[Request, ServeryError], None],
+    ) -> None:
+        self.number = number
+        """Unique on its gateway; the worker repeats it with the answer."""
+        self.body = body
+        self.media_type = media_type
+        self.arrived = arrived
+        self.deadline = arrived + timeout_seconds
+        self.timeout_seconds = timeout_seconds
+        self.on_answer = on_answer
+        self.on_refusal = on_refusal
+        self.settled = False
+        self.lost_workers = 0
+        """How many workers ended while they had it."""
+        self.alone = False
+        """It may be what ended a worker: it shares its next batch with nobody."""
+
+    def answer(self, answer: Answer) -> None:
+        if not self.settled:
+            self.settled = True
+            self.on_answer(self, answer)
+
+    def refuse(self, error: ServeryError) -> None:
+        if not self.settled:
+            self.settled = True
+            self.on_refusal(self, error)
+
+    def abandon(self) -> None:
+        """The caller has left: nobody is told, and a place in a batch is given to another."""
+        self.settled = True

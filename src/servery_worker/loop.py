@@ -1,0 +1,103 @@
+"""A worker's life: greet, load, prove, then read a batch and answer each request in it, until the host hangs up."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import io
+import json
+import os
+import platform
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from servery_worker import wire
+from servery_worker.predictor import LoadError, Predictor, load
+from servery_worker.proof import prove
+
+_CHUNK_BYTES = 1 << 20
+_CAUSE_LENGTH_MAX = 1000
+
+
+def run(connection: socket.socket) -> int:
+    """Serve one connection to its end; the exit status of the process."""
+    with connection, io.BufferedReader(socket.SocketIO(connection, "r"), 1 << 18) as stream:
+        hello = {"wire": wire.WIRE_VERSION, "pid": os.getpid(), "python": platform.python_version()}
+        connection.sendall(wire.frame(wire.Kind.HELLO, _json(hello)))
+        request = _read_frame(stream)
+        if request is None:
+            return 0
+        kind, payload = request
+        if kind != wire.Kind.LOAD:
+            raise wire.WireError(f"expected LOAD, got kind {kind}")
+        try:
+            predictor, loaded = _load(json.loads(payload))
+        except Exception as error:
+            # Whatever a model's own code raises on the way is the cause that its people must see.
+            cause = str(error) if isinstance(error, LoadError) else f"{type(error).__name__}: {error}"
+            connection.sendall(wire.frame(wire.Kind.LOAD_FAILED, _json({"cause": cause[:_CAUSE_LENGTH_MAX]})))
+            return 1
+        connection.sendall(wire.frame(wire.Kind.LOADED, _json(loaded)))
+        return _answer_batches(connection, stream, predictor)
+
+
+def _load(order: Mapping[str, Any]) -> tuple[Predictor, dict[str, Any]]:
+    directory, mlmodel = order["directory"], order["mlmodel"]
+    verify(directory, order["files"])
+    predictor = load(directory, mlmodel)
+    example = prove(predictor, directory, mlmodel)
+    # What loading built lives as long as the process: the collector need not walk it again at every turn.
+    gc.collect()
+    gc.freeze()
+    return predictor, {"flavor": predictor.flavor, "batchable": predictor.batchable, "example": example}
+
+
+def _answer_batches(connection: socket.socket, stream: io.BufferedIOBase, predictor: Predictor) -> int:
+    while True:
+        request = _read_frame(stream)
+        if request is None:
+            return 0
+        kind, payload = request
+        if kind != wire.Kind.BATCH:
+            raise wire.WireError(f"expected BATCH, got kind {kind}")
+        requests = wire.decode_batch(memoryview(payload))
+        answers, timings = predictor.answer([(media_type, body) for _, media_type, body in requests])
+        results = [wire.Result(id_, outcome, body) for (id_, _, _), (outcome, body) in zip(requests, answers)]
+        connection.sendall(wire.encode_results(results, timings))
+
+
+def verify(directory: str, files: Mapping[str, str]) -> None:
+    """Hold every file of the package against its SHA-256, before anything of it is run.
+
+    Raises:
+        LoadError: a file is missing or is not what was registered.
+    """
+    for path, expected in files.items():
+        digest = hashlib.sha256()
+        try:
+            with open(os.path.join(directory, path), "rb") as file:
+                while chunk := file.read(_CHUNK_BYTES):
+                    digest.update(chunk)
+        except OSError as error:
+            raise LoadError(f"the package's file '{path}' cannot be read: {error.strerror}") from None
+        if digest.hexdigest() != expected:
+            raise LoadError(f"the package's file '{path}' is not what was registered: its SHA-256 differs")
+
+
+def _read_frame(stream: io.BufferedIOBase) -> tuple[int, bytes] | None:
+    """The next frame's kind and payload, or None when the host has hung up."""
+    head = stream.read(wire.FRAME.size)
+    if not head:
+        return None
+    if len(head) < wire.FRAME.size:
+        raise wire.WireError("the host hung up inside a frame")
+    length, kind = wire.FRAME.unpack(head)
+    payload = stream.read(length - 1)
+    if len(payload) < length - 1:
+        raise wire.WireError("the host hung up inside a frame")
+    return kind, payload
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value).encode()

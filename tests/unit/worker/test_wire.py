@@ -1,0 +1,44 @@
+"""Frames between a gateway and a worker."""
+
+from __future__ import annotations
+
+import pytest
+
+from servery_worker import wire
+
+TIMINGS = wire.Timings(0.001, 0.002, 0.003)
+
+
+def payload_of(frame: bytes) -> bytes:
+    length, _ = wire.FRAME.unpack_from(frame)
+    assert len(frame) == wire.FRAME.size + length - 1
+    return frame[wire.FRAME.size :]
+
+
+def test_a_batch_comes_out_as_it_went_in() -> None:
+    requests = [(7, 1, b'{"inputs": [1]}'), (8, 2, b"a,b\n1,2\n"), (9, 1, b"")]
+    frame = b"".join(wire.encode_batch(requests))
+    decoded = wire.decode_batch(memoryview(payload_of(frame)))
+    assert [(number, kind, bytes(body)) for number, kind, body in decoded] == requests
+
+
+def test_results_come_out_as_they_went_in() -> None:
+    results = [wire.Result(7, wire.Outcome.OK, b"{}"), wire.Result(8, wire.Outcome.MODEL_RAISED, b"no")]
+    assert wire.decode_results(payload_of(wire.encode_results(results, TIMINGS))) == (results, TIMINGS)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda payload: payload[:-1], id="a byte is missing"),
+        pytest.param(lambda payload: payload + b"x", id="a byte too many"),
+        pytest.param(lambda payload: b"", id="nothing at all"),
+        pytest.param(lambda payload: b"\xff\xff\xff\xff" + payload[4:], id="a count that is too large"),
+        pytest.param(lambda payload: payload[:36] + b"\x63" + payload[37:], id="an outcome that does not exist"),
+    ],
+)
+def test_results_that_do_not_add_up_are_refused(spoil: object) -> None:
+    assert callable(spoil)
+    payload = payload_of(wire.encode_results([wire.Result(7, wire.Outcome.OK, b"{}")], TIMINGS))
+    with pytest.raises(wire.WireError):
+        wire.decode_results(spoil(payload))
