@@ -99,7 +99,8 @@ class Load:
         body = json.dumps(self.body(nonce)).encode()
         writer.write(
             f"POST {self.path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+            f"Content-Length: {len(body)}\r\n\r\n".encode()
+            + body
         )
         async with asyncio.timeout(30):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()

@@ -111,8 +111,8 @@ class Gateway:
 
     async def close(self) -> None:
         """Answer what was accepted, then end every worker."""
-        for key in list(self._served):
-            self._start_drain(key)
+        self.on_change = lambda: None
+        self.apply(RoutingTable())
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -133,6 +133,8 @@ class Gateway:
         await pool.run(msgspec.json.encode(order))
 
     def _pool_changed(self, pool: Pool) -> None:
+        if all(served.pool is not pool for served in self._served.values()):
+            return
         if pool.state is PoolState.FAILED:
             log.error("%s failed to load: %s", pool.spec.label, pool.cause)
             self._served[pool.spec.key].batcher.refuse_all(

@@ -57,6 +57,7 @@ class Exchange:
         "body_bytes",
         "choice",
         "head",
+        "head_bytes",
         "headers",
         "keep_alive",
         "method",
@@ -70,6 +71,7 @@ class Exchange:
         self.path = b""
         self.head: dict[bytes, bytes] = {}
         self.headers = 0
+        self.head_bytes = 0
         self.body: list[bytes] = []
         self.body_bytes = 0
         self.keep_alive = True
@@ -94,7 +96,6 @@ class HttpProtocol(asyncio.Protocol):
         self._current: Exchange | None = None
         self._pipeline: deque[Exchange] = deque()
         self._write_paused = False
-        self._half_closed = False
         # When something last happened, in the site's whole seconds.
         self._heard = site.second
         self._begun = site.second
@@ -133,10 +134,9 @@ class HttpProtocol(asyncio.Protocol):
             elif self._reading_head and self._head_bytes > HEAD_BYTES_MAX:
                 self._cut_short(_head_too_large())
 
-    def eof_received(self) -> bool:
-        """A caller that closed its sending side still gets the answers that it waits for."""
-        self._half_closed = True
-        return self._current is not None or bool(self._pipeline)
+    def eof_received(self) -> None:
+        """A caller that has closed its side has left, as every proxy has it: the connection closes, and with it goes
+        what still waits."""
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._site.connections.discard(self)
@@ -164,12 +164,14 @@ class HttpProtocol(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         if self._incoming is not None:
             self._incoming.path += url
+            self._incoming.head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         incoming = self._incoming
         if incoming is None:
             return
         incoming.headers += 1
+        incoming.head_bytes += len(name) + len(value)
         name = name.lower()
         if name in _WANTED:
             incoming.head[name] = value
@@ -182,7 +184,7 @@ class HttpProtocol(asyncio.Protocol):
         self._head_bytes = 0
         incoming.method = self._parser.get_method()
         head = incoming.head
-        if incoming.headers > HEADERS_MAX:
+        if incoming.headers > HEADERS_MAX or incoming.head_bytes > HEAD_BYTES_MAX:
             incoming.refusal = _head_too_large()
         elif int(head.get(b"content-length", 0)) > self._site.body_bytes_max:
             incoming.refusal = BodyTooLarge(self._site.body_bytes_max)
@@ -337,7 +339,7 @@ class HttpProtocol(asyncio.Protocol):
             choice.counts.add(status, site.clock.monotonic() - request.arrived)
         else:
             site.count_other(status)
-        keep_alive = exchange.keep_alive and not site.draining and not self._half_closed
+        keep_alive = exchange.keep_alive and not site.draining
         if not keep_alive:
             headers += b"Connection: close\r\n"
         head = b"HTTP/1.1 %d %b\r\nDate: %b\r\nContent-Type: %b\r\nContent-Length: %d\r\nX-Request-Id: %b\r\n%b\r\n" % (
@@ -365,7 +367,7 @@ class HttpProtocol(asyncio.Protocol):
                 self._transport.resume_reading()
             return
         self._pipeline.clear()
-        if self._discarding and not self._half_closed and self._transport.can_write_eof():
+        if self._discarding and self._transport.can_write_eof():
             # What the caller is still sending is read and dropped: a reset would take the answer from it.
             self._transport.write_eof()
             self._transport.resume_reading()

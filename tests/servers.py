@@ -1,0 +1,103 @@
+"""Real server processes for tests, started as a user starts them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+START_SECONDS = 60
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], what: str, *, timeout_seconds: float = 30) -> None:
+    """Poll for a condition; fail with ``what`` when it does not come true in time."""
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_seconds} s: {what}")
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A ``servery`` process and the port that it answers on."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def is_ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"the server ended with {self.process.returncode}: {self.log.read_text()}")
+        try:
+            return httpx.get(f"{self.url}/ping", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def workers(self) -> list[psutil.Process]:
+        """The worker processes below this server, however deep."""
+        try:
+            children = psutil.Process(self.process.pid).children(recursive=True)
+            return [child for child in children if "servery_worker" in " ".join(child.cmdline())]
+        except psutil.NoSuchProcess:
+            return []
+
+    def terminate(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+
+@contextmanager
+def servery_process(
+    *arguments: str, port: int, log: Path, environment: dict[str, str] | None = None
+) -> Iterator[Server]:
+    """Run ``servery ARGUMENTS`` until the block ends; the caller waits for readiness."""
+    command = [sys.executable, "-m", "servery.cli.main", *arguments]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env={**os.environ, **(environment or {})}, start_new_session=True
+        )
+    try:
+        yield Server(process, port, log)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(timeout=40)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def serving(
+    folder: Path, home: Path, *, workers: int = 1, settings: Mapping[str, object] | None = None
+) -> Iterator[Server]:
+    """``servery serve FOLDER``, ready. ``settings`` are given as environment variables."""
+    port = free_port()
+    environment = {f"SERVERY_{key.upper()}": str(value) for key, value in (settings or {}).items()}
+    arguments = ("serve", str(folder), "-p", str(port), "--workers", str(workers), "--home", str(home))
+    log = home.parent / f"{home.name}.log"
+    with servery_process(*arguments, port=port, log=log, environment=environment) as server:
+        wait_until(server.is_ready, "servery serve is ready", timeout_seconds=START_SECONDS)
+        yield server
