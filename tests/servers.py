@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,3 +101,48 @@ def serving(
     with servery_process(*arguments, port=port, log=log, environment=environment) as server:
         wait_until(server.is_ready, "servery serve is ready", timeout_seconds=START_SECONDS)
         yield server
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """``servery up``: a control plane and its gateway."""
+
+    up: Server
+    gateway_port: int
+    home: Path
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://127.0.0.1:{self.gateway_port}"
+
+    def child(self, role: str) -> psutil.Process | None:
+        """The process of ``servery control`` or ``servery gateway`` below ``up``, when one runs."""
+        for child in psutil.Process(self.up.process.pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if role in child.cmdline():
+                    return child
+        return None
+
+
+@contextmanager
+def both_planes(home: Path, *, settings: Mapping[str, object] | None = None) -> Iterator[Both]:
+    """``servery up`` on free ports, ready."""
+    port, gateway_port = free_port(), free_port()
+    environment = {f"SERVERY_{key.upper()}": str(value) for key, value in (settings or {}).items()}
+    arguments = ("up", "--port", str(port), "--gateway-port", str(gateway_port), "--home", str(home))
+    log = home.parent / f"{home.name}.log"
+    with servery_process(*arguments, port=port, log=log, environment=environment) as up:
+        gateway = Server(up.process, gateway_port, log)
+        wait_until(
+            lambda: answers(f"{up.url}/health") and gateway.is_ready(),
+            "servery up is ready",
+            timeout_seconds=START_SECONDS,
+        )
+        yield Both(up, gateway_port, home)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,101 @@
+"""A package proves itself on its input example when it is loaded."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from servery_worker.flavors import Loaded, LoadError
+from servery_worker.predictor import Predictor, prove
+from servery_worker.schema import Column, ColumnType, Signature
+
+EXAMPLE = {"dataframe_split": {"columns": ["a"], "data": [[1.0], [2.0]]}}
+SIGNATURE = Signature(inputs=(Column(ColumnType.DOUBLE, "a"),))
+
+
+def proved(
+    folder: Path,
+    predict: Callable[[Any], Any],
+    *,
+    example: Any = EXAMPLE,
+    recorded: Any = None,
+    row_wise: bool | None = None,
+) -> tuple[str, bool]:
+    predictor = Predictor("test", Loaded(lambda data, params: predict(data), row_wise), SIGNATURE)
+    mlmodel: dict[str, Any] = {}
+    if example is not None:
+        (folder / "example.json").write_text(json.dumps(example))
+        mlmodel["saved_input_example_info"] = {"serving_input_path": "example.json"}
+    if recorded is not None:
+        (folder / "example_output.json").write_text(json.dumps(recorded))
+        mlmodel["servery"] = {"example_output": "example_output.json"}
+    return prove(predictor, str(folder), mlmodel), predictor.batchable
+
+
+def double(data: Any) -> Any:
+    return data["a"].to_numpy() * 2
+
+
+def test_without_an_example_there_is_nothing_to_prove(tmp_path: Path) -> None:
+    assert proved(tmp_path, double, example=None) == ("absent", False)
+
+
+def test_an_example_without_a_recorded_answer_is_answered(tmp_path: Path) -> None:
+    assert proved(tmp_path, double)[0] == "answered"
+
+
+def test_an_answer_equal_to_the_recorded_one_matches_within_a_millionth(tmp_path: Path) -> None:
+    assert proved(tmp_path, double, recorded={"predictions": [2.0000001, 4]})[0] == "matched"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "difference"),
+    [
+        ({"predictions": [2.0, 4.1]}, "predictions[1] is 4.0, not 4.1"),
+        ({"predictions": [2.0]}, "predictions has 2 entries, not 1"),
+        ({"predictions": [2.0, "x"]}, 'predictions[1] is 4.0, not "x"'),
+        ({"other": 1}, 'it is {"predictions":[2.0,4.0]}, not {"other":1}'),
+    ],
+)
+def test_an_answer_other_than_recorded_refuses_the_model(recorded: Any, difference: str, tmp_path: Path) -> None:
+    with pytest.raises(LoadError) as caught:
+        proved(tmp_path, double, recorded=recorded)
+    assert str(caught.value) == f"The model answers its input example otherwise than recorded: {difference}."
+
+
+def test_a_model_that_does_not_answer_its_example_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match="does not answer its input example: The model raised KeyError: 'b'"):
+        proved(tmp_path, lambda data: {}["b"])
+
+
+@pytest.mark.parametrize(
+    ("name", "predict", "batchable"),
+    [
+        ("each row by itself", double, True),
+        ("all rows as one", lambda data: float(data["a"].sum()), False),
+        ("each row less the mean of all", lambda data: (data["a"] - data["a"].mean()).to_numpy(), False),
+        ("a place in line", lambda data: np.arange(len(data)), False),
+        ("by chance", lambda data: [random.random() for _ in range(len(data))], False),
+        ("text for each row", lambda data: [str(value) for value in data["a"]], True),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("rows", [[[1.0]], [[1.0], [2.0]]], ids=["one row", "two rows"])
+def test_rows_are_predicted_together_only_where_the_example_proves_it(
+    name: str, predict: Callable[[Any], Any], batchable: bool, rows: Any, tmp_path: Path
+) -> None:
+    example = {"dataframe_split": {"columns": ["a"], "data": rows}}
+    assert proved(tmp_path, predict, example=example) == ("answered", batchable)
+
+
+def test_an_example_can_take_it_back_from_a_flavor_that_is_row_wise_by_nature(tmp_path: Path) -> None:
+    assert proved(tmp_path, lambda data: (data["a"] - data["a"].mean()).to_numpy(), row_wise=True) == (
+        "answered",
+        False,
+    )
