@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 
 import servery
@@ -50,3 +51,27 @@ def is_echo(nonce: int, predictions: Any) -> bool:
     """Whether the answer is this nonce's own, from whichever version."""
     version = predictions[0][0]
     return bool(predictions == [[version, nonce, nonce * version]])
+
+
+def spoil(package: Path, how: str) -> Path:
+    """Make a good package one that does not load: it raises, exits, hangs, or answers its example wrongly."""
+
+    class Bad:
+        def __setstate__(self, state: object) -> None:
+            import os
+            import time
+
+            if how == "raise":
+                raise RuntimeError("no recipe today")
+            if how == "exit":
+                os._exit(3)
+            if how == "hang":
+                time.sleep(3600)
+
+        def predict(self, rows: Any) -> Any:
+            return rows[:, :1] * 0
+
+    bad = Bad()
+    bad.__dict__["how"] = how
+    (package / "model.pkl").write_bytes(cloudpickle.dumps(bad))
+    return package
