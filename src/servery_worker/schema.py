@@ -35,8 +35,27 @@ class ColumnType(str, Enum):
     ANY = "any"
 
 
+NUMPY_NAMES = {
+    ColumnType.BOOLEAN: "bool",
+    ColumnType.INTEGER: "int32",
+    ColumnType.LONG: "int64",
+    ColumnType.FLOAT: "float32",
+    ColumnType.DOUBLE: "float64",
+    ColumnType.STRING: "str",
+    ColumnType.BINARY: "bytes",
+    ColumnType.DATETIME: "datetime64[ns]",
+}
+"""The numpy dtype of a scalar column."""
+
+NESTED_TYPES = frozenset((ColumnType.ARRAY, ColumnType.OBJECT, ColumnType.MAP, ColumnType.ANY))
+
+
 class SchemaError(ValueError):
     """A signature that cannot be read."""
+
+
+class InvalidInput(ValueError):
+    """An input that breaks the signature; the message is one sentence that names the column."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +85,8 @@ class Param:
     type: ColumnType
     default: Any
     shape: tuple[int, ...] | None = None
+    detail: Mapping[str, Any] | None = None
+    """``properties`` of an object, as written."""
 
 
 Specs = tuple[Union[Column, Tensor], ...]
@@ -168,6 +189,7 @@ def _read_params(text: Any) -> tuple[Param, ...] | None:
                 _read_type(entry, f"params[{index}]"),
                 entry.get("default"),
                 None if shape is None else tuple(shape),
+                {"properties": entry["properties"]} if "properties" in entry else None,
             )
         )
     return tuple(params)
@@ -185,7 +207,7 @@ def _write_spec(spec: Column | Tensor | Param) -> dict[str, Any]:
         entry = {"type": spec.type.value, **(spec.detail or {}), "required": spec.required}
     else:
         shape = None if spec.shape is None else list(spec.shape)
-        return {"name": spec.name, "type": spec.type.value, "default": spec.default, "shape": shape}
+        entry = {"type": spec.type.value, "default": spec.default, "shape": shape, **(spec.detail or {})}
     if spec.name is not None:
         entry["name"] = spec.name
     return entry

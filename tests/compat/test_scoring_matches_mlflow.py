@@ -515,6 +515,23 @@ def test_an_output_is_written_as_mlflow_writes_it(name: str, returning: tuple[Te
         assert outcome is Outcome.UNENCODABLE
 
 
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("long", split([1e19], names=["n"])),
+        ("integer", split([1e10], names=["n"])),
+        ("long", split([2**64], names=["n"])),
+    ],
+)
+def test_a_float_beyond_a_column_of_integers_is_refused_where_mlflow_makes_something_up(
+    name: str, body: Any, predictors: dict[str, Predictor]
+) -> None:
+    """On purpose: the cast that mlflow does there is undefined, and gives another number on another machine."""
+    outcome, sentence = ours(predictors[name], as_body(body), MediaType.JSON)
+    assert outcome is Outcome.INVALID_INPUT
+    assert "in row 0" in sentence
+
+
 def test_a_model_that_raises_is_told_apart_from_a_bad_request(
     predictors: dict[str, Predictor], mlflow_scores: Score
 ) -> None:

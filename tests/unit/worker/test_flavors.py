@@ -18,6 +18,7 @@ from sklearn.linear_model import LinearRegression
 
 from servery_worker.predictor import LoadError, load
 
+SERVED = "mlflow.sklearn, servery_python_model"
 X, Y = np.arange(6.0).reshape(3, 2), np.array([0, 1, 1])
 
 
@@ -93,8 +94,7 @@ def test_a_score_is_of_all_rows_so_it_is_never_batched(tmp_path: Path) -> None:
         ({}, "The package's MLmodel file has no flavor python_function."),
         (
             {"flavors": {"python_function": {"loader_module": "mlflow.spacy"}}},
-            "The package's loader_module is 'mlflow.spacy'; the ones that are served: mlflow.sklearn, "
-            "servery_python_model.",
+            f"The package's loader_module is 'mlflow.spacy'; the ones that are served: {SERVED}.",
         ),
         (
             {"flavors": {"python_function": {"loader_module": "mlflow.sklearn", "model_path": "absent.pkl"}}},
@@ -113,7 +113,10 @@ def test_a_score_is_of_all_rows_so_it_is_never_batched(tmp_path: Path) -> None:
             "The package has no folder 'code', where its MLmodel says that code lies.",
         ),
         (
-            {"flavors": {"python_function": {}}, "signature": {"inputs": '[{"type": "colour", "name": "a"}]'}},
+            {
+                "flavors": {"python_function": {"loader_module": "mlflow.sklearn", "model_path": "model.pkl"}},
+                "signature": {"inputs": '[{"type": "colour", "name": "a"}]'},
+            },
             "The package's signature cannot be read: 'signature.inputs[0]' has the unknown type 'colour'.",
         ),
     ],

@@ -56,7 +56,7 @@ def bodies(draw: st.DrawFn, columns: list[Column]) -> dict[str, Any]:
     rows = [[cell(column) for column in columns] for _ in range(draw(st.integers(1, 3)))]
     form = draw(st.sampled_from(["split", "unnamed", "records", "columns", "rows", "cells", "objects", "one"]))
     records = [dict(zip(names, row, strict=True)) for row in rows]
-    return {
+    forms: dict[str, dict[str, Any]] = {
         "split": {"dataframe_split": {"columns": names, "data": rows}},
         "unnamed": {"dataframe_split": {"data": rows}},
         "records": {"dataframe_records": records},
@@ -65,7 +65,8 @@ def bodies(draw: st.DrawFn, columns: list[Column]) -> dict[str, Any]:
         "cells": {"inputs": [row[0] for row in rows]},
         "objects": {"instances": records},
         "one": {"inputs": records[0]},
-    }[form]
+    }
+    return forms[form]
 
 
 def describe(data: Any, params: Any) -> Any:

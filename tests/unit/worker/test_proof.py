@@ -71,7 +71,7 @@ def test_an_answer_other_than_recorded_refuses_the_model(recorded: Any, differen
 
 def test_a_model_that_does_not_answer_its_example_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="does not answer its input example: The model raised KeyError: 'b'"):
-        proved(tmp_path, lambda data: {}["b"])
+        proved(tmp_path, lambda data: data["b"])
 
 
 @pytest.mark.parametrize(

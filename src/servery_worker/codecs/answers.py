@@ -1,0 +1,42 @@
+"""What a model returned, as JSON text; and the rows of a batch, apart again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from servery_worker.codecs.json_text import Unencodable, array_items
+
+
+def plain_answer(output: Any) -> Any:
+    """A model's output as MLflow writes it: an array as nested lists, a frame or a series as a list of records.
+
+    Raises:
+        Unencodable: nothing stands for it in JSON.
+    """
+    import numpy as np
+
+    if isinstance(output, np.ndarray):
+        return array_items(output)
+    if isinstance(output, (list, dict, str, float, int)) or output is None:
+        return output
+    import pandas as pd
+
+    if isinstance(output, pd.Series):
+        output = pd.DataFrame(output)
+    if isinstance(output, pd.DataFrame):
+        try:
+            return output.to_dict(orient="records")
+        except ValueError as error:
+            raise Unencodable(str(error)) from None
+    return output
+
+
+def rows_of(answer: Any, counts: list[int]) -> list[Any] | None:
+    """The plain answer of a batch cut into its requests; None unless it has one entry for each row."""
+    if not isinstance(answer, list) or len(answer) != sum(counts):
+        return None
+    parts, start = [], 0
+    for count in counts:
+        parts.append(answer[start : start + count])
+        start += count
+    return parts

@@ -1,0 +1,70 @@
+"""What a request's body is: one of MLflow's input forms, its value, and params. Structure only; no types yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+from servery_worker.codecs.json_text import load_json
+from servery_worker.conversions import json_type
+from servery_worker.schema import Signature
+from servery_worker.wire import MediaType
+
+
+class BadBody(ValueError):
+    """A body that cannot be understood; the message is one sentence for the caller."""
+
+
+class Form(Enum):
+    """The input forms of MLflow's scoring protocol."""
+
+    SPLIT = "dataframe_split"
+    RECORDS = "dataframe_records"
+    INSTANCES = "instances"
+    INPUTS = "inputs"
+    LLM = "llm"
+    """The whole object is the input (it has ``messages``, ``prompt`` or ``input``), and the answer is not wrapped."""
+    CSV = "csv"
+
+
+class Body(NamedTuple):
+    form: Form
+    value: Any
+    params: Any = None
+
+
+_FORMS = {form.value: form for form in (Form.SPLIT, Form.RECORDS, Form.INSTANCES, Form.INPUTS)}
+_FIELDS = "'dataframe_split', 'dataframe_records', 'instances' or 'inputs'"
+
+
+def read_body(media_type: int, body: bytes | memoryview, signature: Signature | None) -> Body:
+    """Read a request's body.
+
+    Raises:
+        BadBody: it is no JSON object with exactly one input field, or no UTF-8 text where CSV was announced.
+    """
+    if media_type == MediaType.CSV:
+        try:
+            return Body(Form.CSV, str(body, "utf-8"))
+        except UnicodeDecodeError as error:
+            raise BadBody(f"The body is not UTF-8 text: {error.reason} at byte {error.start}.") from None
+    try:
+        value = load_json(body)
+    except ValueError as error:
+        raise BadBody(f"The body is not JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise BadBody(f"The body is expected to be a JSON object with {_FIELDS}; it is {json_type(value)}.")
+    if "messages" in value or "prompt" in value or "input" in value:
+        return _read_llm(value, signature)
+    forms = [name for name in value if name in _FORMS]
+    if len(forms) != 1:
+        found = ", ".join(f"'{name}'" for name in (forms or list(value)[:5])) or "none"
+        raise BadBody(f"The body is expected to have exactly one of {_FIELDS}; found: {found}.")
+    return Body(_FORMS[forms[0]], value[forms[0]], value.get("params"))
+
+
+def _read_llm(value: Mapping[str, Any], signature: Signature | None) -> Body:
+    names = {param.name for param in (signature.params if signature else None) or ()}
+    data = {name: item for name, item in value.items() if name not in names}
+    return Body(Form.LLM, data, {name: item for name, item in value.items() if name in names})

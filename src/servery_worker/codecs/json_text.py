@@ -1,0 +1,138 @@
+"""JSON text to plain objects and back, by orjson where the model's environment has it."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+
+class Unencodable(ValueError):
+    """An answer that has no form in JSON."""
+
+
+def load_json(body: bytes | memoryview) -> Any:
+    """The value written in ``body``.
+
+    Python's own reader has the last word: it also takes the bare ``NaN`` and ``Infinity`` that MLflow's clients send.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    orjson = _orjson()
+    if orjson is not None:
+        try:
+            return orjson.loads(body)
+        except ValueError:
+            pass
+    try:
+        return json.loads(bytes(body))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def dump_json(value: Any) -> bytes:
+    """``value`` as JSON text: non-finite floats and missing values as null, bytes in base64, times in ISO 8601.
+
+    Raises:
+        Unencodable: something in it has no form in JSON.
+    """
+    return json_writer()(value)
+
+
+@cache
+def json_writer() -> Callable[[Any], bytes]:
+    """``dump_json`` with the choice of the library made, for the hot path."""
+    orjson = _orjson()
+    if orjson is None:
+        return _dump_plainly
+    dumps, option = orjson.dumps, orjson.OPT_NON_STR_KEYS
+
+    def dump(value: Any) -> bytes:
+        try:
+            return dumps(value, _replace, option)  # type: ignore[no-any-return]
+        except TypeError:  # Integers beyond 64 bits, lone surrogates: Python's writer has forms for them.
+            return _dump_plainly(value)
+
+    return dump
+
+
+@cache
+def _orjson() -> Any:
+    try:
+        import orjson
+    except ImportError:
+        return None
+    return orjson
+
+
+def _dump_plainly(value: Any) -> bytes:
+    try:
+        return json.dumps(_plain(value), allow_nan=False, separators=(",", ":")).encode()
+    except RecursionError:
+        raise Unencodable("it contains itself or is nested too deeply") from None
+    except (TypeError, ValueError) as error:
+        raise Unencodable(str(error)) from None
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {_key(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return _plain(_replace(value))
+
+
+def _key(key: Any) -> Any:
+    """A key that Python's writer takes: it refuses what numpy gives."""
+    return key.item() if hasattr(key, "item") else key
+
+
+def _replace(value: Any) -> Any:
+    """What stands in JSON for a value that JSON has no form for.
+
+    Raises:
+        TypeError: nothing does.
+    """
+    import numpy as np
+
+    if isinstance(value, np.ndarray):
+        return array_items(value)
+    if isinstance(value, np.datetime64):
+        return _iso(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (bytes, bytearray)):
+        return base64.encodebytes(value).decode("ascii")
+    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        return None if str(value) == "NaT" else value.isoformat()
+    if hasattr(value, "model_dump"):  # pydantic
+        return value.model_dump()
+    if type(value).__name__ == "NAType":
+        return None
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def array_items(array: Any) -> Any:
+    """A numpy array as nested lists; dates as ISO text, which ``tolist`` would make nanoseconds of."""
+    if array.dtype.kind != "M":
+        return array.tolist()
+    if array.ndim == 0:
+        return _iso(array[()])
+    return [array_items(item) if isinstance(item, type(array)) else _iso(item) for item in array]
+
+
+def _iso(moment: Any) -> Any:
+    import numpy as np
+
+    return None if np.isnat(moment) else np.datetime_as_string(moment.astype("datetime64[us]")).removesuffix(".000000")

@@ -1,0 +1,202 @@
+"""A package's model at work: bodies in, answers out; rows of different requests predicted together where that is right.
+
+``answer`` reads each request by itself and refuses the bad ones alone. Those that fit together (``Call.key``) become
+one input and one ``predict``; the output is cut into rows again. Should that raise, or give not one entry for each
+row, each of them is predicted alone, so that only the one at fault fails, and with the words of a lone request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+from servery_worker.calls import Call, Reader
+from servery_worker.codecs.answers import plain_answer, rows_of
+from servery_worker.codecs.bodies import BadBody, Form
+from servery_worker.codecs.json_text import Unencodable, json_writer
+from servery_worker.enforcement import enforce
+from servery_worker.flavors import FAILURES, Loaded, LoadError, load_flavor, one_line
+from servery_worker.parameters import enforce_params
+from servery_worker.proof import prove
+from servery_worker.schema import Column, InvalidInput, SchemaError, Signature
+from servery_worker.wire import Outcome, Timings
+
+__all__ = ["LoadError", "Predictor", "load", "make_predictor", "prove"]
+
+_MESSAGE_MAX = 500
+_PATH = re.compile(r"(?<![\w.~/])/[\w.+@~-]+(?:/[\w.+@~-]+)+/?")
+
+
+class Predictor:
+    """A loaded model. One thread at a time.
+
+    Attributes:
+        flavor: the flavor's name, for people.
+        signature: what the model takes and gives, or None.
+        batchable: rows of different requests may be predicted together.
+    """
+
+    def __init__(self, flavor: str, loaded: Loaded, signature: Signature | None) -> None:
+        self.flavor = flavor
+        self.signature = signature
+        self.batchable = bool(loaded.row_wise)
+        self._predict = loaded.predict
+        self._reader = Reader(signature)
+        self._dump = json_writer()
+
+    def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
+        """The model's own output for a frame, array, list or dict, as ``mlflow.pyfunc`` would give it.
+
+        Raises:
+            InvalidInput: the data or the params break the signature.
+        """
+        signature = self.signature or Signature()
+        return self._predict(enforce(data, signature.inputs), enforce_params(params, signature.params))
+
+    def answer(self, requests: Sequence[tuple[int, memoryview | bytes]]) -> tuple[list[tuple[Outcome, bytes]], Timings]:
+        """Answer each request, ``(MediaType, body)``, in order; never raises for a bad one or for what a model does."""
+        seconds = [0.0, 0.0, 0.0]
+        started = perf_counter()
+        answers: list[tuple[Outcome, bytes] | None] = [None] * len(requests)
+        groups: dict[Hashable, list[tuple[int, Call]]] = {}
+        for index, (media_type, body) in enumerate(requests):
+            try:
+                call = self.read(media_type, body)
+            except Exception as error:
+                answers[index] = _refusal(error)
+            else:
+                groups.setdefault(index if call.key is None else call.key, []).append((index, call))
+        seconds[0] += perf_counter() - started
+        for members in groups.values():
+            calls = [call for _, call in members]
+            parts = self._answer_together(calls, seconds) if len(calls) > 1 else None
+            if parts is None:
+                parts = [self._answer_alone(call, seconds) for call in calls]
+            for (index, _), part in zip(members, parts):
+                answers[index] = part
+        return [answer for answer in answers if answer is not None], Timings(*seconds)
+
+    def read(self, media_type: int, body: memoryview | bytes) -> Call:
+        """One request, ready to be predicted; raises BadBody or InvalidInput."""
+        return self._reader.read(media_type, body, batchable=self.batchable)
+
+    def rows_together(self, calls: Sequence[Call], seconds: list[float]) -> list[Any] | None:
+        """The plain answers of calls of one key, from one ``predict``; None when that has not an entry a row."""
+        started = perf_counter()
+        data = self._reader.joined(calls)
+        joined = perf_counter()
+        seconds[0] += joined - started
+        output = self._predict(data, calls[0].params)
+        predicted = perf_counter()
+        seconds[1] += predicted - joined
+        parts = rows_of(plain_answer(output), [call.row_count for call in calls])
+        seconds[2] += perf_counter() - predicted
+        return parts
+
+    def _answer_together(self, calls: Sequence[Call], seconds: list[float]) -> list[tuple[Outcome, bytes]] | None:
+        try:
+            parts = self.rows_together(calls, seconds)
+        except FAILURES:
+            return None
+        if parts is None:
+            return None
+        started = perf_counter()
+        answers = [self._encode(part) for part in parts]
+        seconds[2] += perf_counter() - started
+        return answers
+
+    def _answer_alone(self, call: Call, seconds: list[float]) -> tuple[Outcome, bytes]:
+        started = perf_counter()
+        try:
+            data = self._input(call)
+        except Exception as error:
+            return _refusal(error)
+        finally:
+            ready = perf_counter()
+            seconds[0] += ready - started
+        try:
+            output = self._predict(data, call.params)
+        except FAILURES as error:
+            return Outcome.MODEL_RAISED, f"The model raised {scrubbed(error)}".encode(errors="replace")
+        finally:
+            predicted = perf_counter()
+            seconds[1] += predicted - ready
+        try:
+            return self._encode_output(output, wrapped=call.body.form is not Form.LLM)
+        finally:
+            seconds[2] += perf_counter() - predicted
+
+    def _input(self, call: Call) -> Any:
+        try:
+            return self._reader.joined([call])
+        except Exception:
+            return self._reader.slowly(call.body)  # Either takes the rows after all, or says what is wrong.
+
+    def _encode_output(self, output: Any, *, wrapped: bool) -> tuple[Outcome, bytes]:
+        try:
+            answer = plain_answer(output)
+            return self._encode(answer) if wrapped else (Outcome.OK, self._dump(answer))
+        except Exception as error:
+            return _unencodable(error)
+
+    def _encode(self, predictions: Any) -> tuple[Outcome, bytes]:
+        try:
+            return Outcome.OK, b'{"predictions":' + self._dump(predictions) + b"}"
+        except Exception as error:
+            return _unencodable(error)
+
+
+def load(directory: str, mlmodel: Mapping[str, Any]) -> Predictor:
+    """The predictor of the package in ``directory``, whose MLmodel file is ``mlmodel``.
+
+    Raises:
+        LoadError: it does not load; the message is one sentence with the cause.
+    """
+    flavor, loaded = load_flavor(directory, mlmodel)
+    return make_predictor(flavor, loaded, mlmodel)
+
+
+def make_predictor(flavor: str, loaded: Loaded, mlmodel: Mapping[str, Any]) -> Predictor:
+    """The predictor of a model that is in memory already, with the signature of ``mlmodel``; raises LoadError."""
+    try:
+        signature = Signature.from_manifest(mlmodel.get("signature"))
+    except SchemaError as error:
+        raise LoadError(f"The package's signature cannot be read: {error}.") from None
+    if _takes_list(mlmodel, signature):
+        loaded = loaded._replace(predict=_given_list(loaded.predict))
+    return Predictor(flavor, loaded, signature)
+
+
+def _takes_list(mlmodel: Mapping[str, Any], signature: Signature | None) -> bool:
+    """Does the model take a list, as its example was one? MLflow makes a frame of one column of a list, and with
+    ``type_hint_from_example`` makes a list of that column again; a text pipeline cannot do with the frame.
+    """
+    inputs = (signature.inputs if signature else None) or ()
+    unnamed = len(inputs) == 1 and isinstance(inputs[0], Column) and inputs[0].name is None
+    return unnamed and mlmodel.get("type_hint_from_example") is True
+
+
+def _given_list(predict: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda frame, params: predict(frame.iloc[:, 0].tolist(), params)
+
+
+def _refusal(error: Exception) -> tuple[Outcome, bytes]:
+    outcome = Outcome.INVALID_INPUT if isinstance(error, InvalidInput) else Outcome.BAD_REQUEST
+    expected = isinstance(error, (InvalidInput, BadBody))
+    text = str(error) if expected else f"The input cannot be read: {scrubbed(error)}"
+    return outcome, text[:_MESSAGE_MAX].encode(errors="replace")
+
+
+def _unencodable(error: Exception) -> tuple[Outcome, bytes]:
+    text = str(error) if isinstance(error, Unencodable) else one_line(error)
+    return Outcome.UNENCODABLE, f"The model's answer cannot be written as JSON: {text}."[:_MESSAGE_MAX].encode(
+        errors="replace"
+    )
+
+
+def scrubbed(error: BaseException) -> str:
+    """An exception's type and message for callers: one line, no paths of this machine, not too long."""
+    text = _PATH.sub("…", one_line(error))
+    return text if len(text) <= _MESSAGE_MAX else text[: _MESSAGE_MAX - 1] + "…"
