@@ -128,3 +128,10 @@ def test_a_folder_without_files_is_no_package(tmp_path: Path, name: str) -> None
     (tmp_path / "empty").mkdir()
     with pytest.raises(PackageInvalid, match=f"'{name}'"):
         manifest_of_folder(tmp_path / name)
+
+
+def test_bytecode_left_by_an_interpreter_is_no_part_of_a_package(tmp_path: Path) -> None:
+    (tmp_path / "code" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "code" / "loader.py").write_text("x = 1\n")
+    (tmp_path / "code" / "__pycache__" / "loader.cpython-311.pyc").write_bytes(b"bytecode")
+    assert [file.path for file in manifest_of_folder(tmp_path).files] == ["code/loader.py"]

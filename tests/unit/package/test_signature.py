@@ -46,7 +46,7 @@ INPUTS: dict[str, Any] = {
     "categories": pd.DataFrame({"a": pd.Categorical(["x", "y", "x"])}),
     "number categories": pd.DataFrame({"a": pd.Categorical([1, 2, 1])}),
     "dates": pd.DataFrame({"a": pd.to_datetime(["2024-01-01", "2024-01-02"])}),
-    "dates with a gap": pd.DataFrame({"a": pd.to_datetime(["2024-01-01", None])}),
+    "dates with a gap": pd.DataFrame({"a": pd.to_datetime(pd.Series(["2024-01-01", None]))}),
     "dates with a zone": pd.DataFrame({"a": pd.to_datetime(["2024-01-01"], utc=True)}),
     "bytes": pd.DataFrame({"a": [b"x", b"y"]}),
     "lists in cells": pd.DataFrame({"a": [["x"], ["y", "z"]], "b": [[1.5], []]}),

@@ -1,0 +1,151 @@
+"""What a model needs to run: its requirements, found by loading it in a fresh process, and the environment files.
+
+The rule for a requirement: the distribution of a module that was imported when the model loaded and answered its
+example, at the version that is installed here. A distribution that another one of the list requires is left out,
+since an installer brings it; cloudpickle, numpy, scipy and pandas stay in any case, because the pickle is read by
+the one and holds objects of the others, which another version may not read.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from servery.errors import InvalidInput, LoadFailed
+
+REQUIREMENTS_FILE = "requirements.txt"
+PYTHON_ENV_FILE = "python_env.yaml"
+CONDA_FILE = "conda.yaml"
+ENVIRONMENT_FILES = {"conda": CONDA_FILE, "virtualenv": PYTHON_ENV_FILE}
+"""The ``env`` entry of the python_function flavor."""
+
+PROBE_TIMEOUT_SECONDS = 600
+"""A large model may take minutes to load; one that takes longer is taken to hang."""
+_ALWAYS_KEPT = frozenset({"cloudpickle", "numpy", "scipy", "pandas"})
+_NEVER_LISTED = frozenset({"servery", "pip", "setuptools", "wheel"})
+
+
+def check_requirements(requirements: Sequence[str]) -> list[str]:
+    """The lines of a requirements file, as given.
+
+    Raises:
+        InvalidInput: it is not a list of lines.
+    """
+    lines = [requirements] if isinstance(requirements, str) else list(requirements)
+    for line in lines:
+        if not isinstance(line, str) or not line.strip() or "\n" in line or "\r" in line:
+            raise InvalidInput("requirements", expected="a list of pip requirement lines", got=repr(line))
+    return lines
+
+
+def infer_requirements(folder: Path, mlmodel: Mapping[str, Any], *, name: str) -> list[str]:
+    """The requirements of the package in ``folder``, each ``name==version``, sorted. Runs the model's code, elsewhere.
+
+    Raises:
+        LoadFailed: in a fresh process the model does not load, or does not answer its example.
+    """
+    command = [sys.executable, "-P", "-m", "servery.package.probe", str(folder)]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(mlmodel).encode(), capture_output=True, timeout=PROBE_TIMEOUT_SECONDS, check=False
+        )
+        found = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        cause = f"it was not ready within {PROBE_TIMEOUT_SECONDS} s in a fresh process."
+        raise LoadFailed(f"The model '{name}'", cause) from None
+    except ValueError:
+        cause = f"a fresh process that loaded it ended with status {done.returncode}."
+        raise LoadFailed(f"The model '{name}'", cause) from None
+    if found["error"] is not None:
+        raise LoadFailed(f"The model '{name}'", f"in a fresh process, {found['error']}")
+    return requirements_of(found["modules"])
+
+
+def requirements_of(modules: Iterable[str]) -> list[str]:
+    """The requirements that these imported top-level modules tell of, by the rule above."""
+    return [f"{name}=={_installed_version(name)}" for name in sorted(_reduce(_distributions_of(modules)))]
+
+
+def _distributions_of(modules: Iterable[str]) -> set[str]:
+    """The distributions that installed these top-level modules, without those that no index has."""
+    of_module = metadata.packages_distributions()
+    names = {canonicalize_name(name) for module in modules for name in of_module.get(module, ())}
+    return {name for name in names - _NEVER_LISTED if not _is_editable(name)}
+
+
+def _is_editable(distribution: str) -> bool:
+    # PEP 610: a distribution that was installed from a folder in place says so. Its modules travel in the pickle.
+    origin = metadata.distribution(distribution).read_text("direct_url.json")
+    return bool(origin and json.loads(origin).get("dir_info", {}).get("editable"))
+
+
+def _reduce(names: set[str]) -> set[str]:
+    closures = {name: _closure(name) for name in names}
+
+    def is_brought(name: str) -> bool:
+        # Of two that require each other, the first one stays.
+        return any(
+            name in closures[other] and (other not in closures[name] or other < name) for other in names - {name}
+        )
+
+    return {name for name in names if name in _ALWAYS_KEPT or not is_brought(name)}
+
+
+def _closure(distribution: str) -> set[str]:
+    """Every installed distribution that this one requires, directly or through others, extras left aside."""
+    found: set[str] = set()
+    waiting = [distribution]
+    while waiting:
+        try:
+            lines = metadata.requires(waiting.pop()) or []
+        except metadata.PackageNotFoundError:
+            continue
+        for requirement in map(Requirement, lines):
+            name = canonicalize_name(requirement.name)
+            applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            if applies and name not in found:
+                found.add(name)
+                waiting.append(name)
+    return found
+
+
+def _installed_version(distribution: str) -> str:
+    # A local version (2.3.0+cu121) is known to no index.
+    return Version(metadata.version(distribution)).public
+
+
+def write_environment(folder: Path, requirements: Sequence[str]) -> None:
+    """Write requirements.txt, python_env.yaml and conda.yaml, as MLflow does."""
+    (folder / REQUIREMENTS_FILE).write_text("".join(f"{line}\n" for line in requirements), encoding="utf-8")
+    versions = {name: _version_or_none(name) for name in ("pip", "setuptools", "wheel")}
+    python_env = {
+        "python": platform.python_version(),
+        "build_dependencies": [name if version is None else f"{name}=={version}" for name, version in versions.items()],
+        "dependencies": [f"-r {REQUIREMENTS_FILE}"],
+    }
+    pip = "pip" if versions["pip"] is None else f"pip<={versions['pip']}"
+    conda = {
+        "channels": ["conda-forge"],
+        "dependencies": [f"python={platform.python_version()}", pip, {"pip": list(requirements)}],
+        "name": "mlflow-env",
+    }
+    (folder / PYTHON_ENV_FILE).write_text(yaml.safe_dump(python_env, sort_keys=False, default_flow_style=False))
+    (folder / CONDA_FILE).write_text(yaml.safe_dump(conda, default_flow_style=False))
+
+
+def _version_or_none(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,34 @@
+"""scikit-learn estimators and pipelines, and what follows its estimator interface, as ``mlflow.sklearn`` saves them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from servery.package import pickling
+from servery.package.flavors.saved import Saved
+
+_MODEL_FILE = "model.pkl"
+
+
+def takes(model: Any) -> bool:
+    # An object cannot be an estimator when nobody has imported its base class.
+    base = sys.modules.get("sklearn.base")
+    return base is not None and isinstance(model, base.BaseEstimator) and hasattr(model, "predict")
+
+
+def save(model: Any, folder: Path) -> Saved:
+    import sklearn
+
+    pickling.dump(model, folder / _MODEL_FILE)
+    entries: dict[str, dict[str, Any]] = {
+        "python_function": {"loader_module": "mlflow.sklearn", "model_path": _MODEL_FILE, "predict_fn": "predict"},
+        "sklearn": {
+            "code": None,
+            "pickled_model": _MODEL_FILE,
+            "serialization_format": "cloudpickle",
+            "sklearn_version": sklearn.__version__,
+        },
+    }
+    return Saved("sklearn", entries, lambda data, _params: model.predict(data))

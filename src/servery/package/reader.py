@@ -1,0 +1,47 @@
+"""A model package loaded into this process, with the same code that a worker uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from servery.errors import LoadFailed
+from servery.package.mlmodel import MLmodel, read_mlmodel
+from servery_worker.predictor import LoadError, Predictor, load
+from servery_worker.schema import Signature
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model that is ready to predict here. It runs the package's own code: load only what you trust."""
+
+    predictor: Predictor
+    mlmodel: MLmodel
+
+    @property
+    def signature(self) -> Signature | None:
+        return self.mlmodel.signature
+
+    def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
+        """The model's own output for ``data``, after the signature's enforcement.
+
+        Raises:
+            Exception: whatever the model raises; an input that breaks the signature is a ValueError.
+        """
+        return self.predictor.predict(data, None if params is None else dict(params))
+
+
+def load_folder(folder: Path) -> LoadedModel:
+    """Load the package in ``folder``.
+
+    Raises:
+        PackageInvalid: the MLmodel file cannot be read.
+        LoadFailed: the model cannot be loaded here.
+    """
+    mlmodel = read_mlmodel(folder)
+    try:
+        return LoadedModel(load(str(folder.absolute()), mlmodel.fields), mlmodel)
+    except LoadError as error:
+        raise LoadFailed(f"The model in '{folder.name}'", str(error)) from error
