@@ -1,0 +1,219 @@
+"""Versions: published once, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from servery.db.engine import reading, writing
+from servery.db.registry_tables import (
+    DELETED,
+    READY,
+    AliasRow,
+    ModelRow,
+    PackageFileRow,
+    PackageRow,
+    VersionRow,
+    VersionTagRow,
+)
+from servery.errors import InvalidInput, PackageInvalid
+from servery.names import Alias, Digest, ModelName, Version, parse_model_uri
+from servery.package.manifest import Manifest
+from servery.package.mlmodel import MLMODEL_BYTES_MAX, MLMODEL_FILE, MLmodel, parse_mlmodel
+from servery.registry.artifact_files import ArtifactFiles, parse_artifact_path
+from servery.registry.models import Models
+from servery.registry.part import model_row, version_row
+from servery.registry.queries import (
+    VERSION_FILTERS,
+    VERSION_ORDERS,
+    conditions,
+    cut_page,
+    order_columns,
+    page_bounds,
+    version_records,
+)
+from servery.registry.records import ModelVersionRecord, Page, check_tags, check_text
+from servery.registry.search import parse_filter, parse_order_by
+
+SEARCH_VERSIONS_MAX = 10_000
+"""What MLflow's own client asks for."""
+_ARTIFACTS_SCHEME = "mlflow-artifacts:"
+_SOURCE_LENGTH_MAX = 2_000
+
+
+class Versions(ArtifactFiles, Models):
+    """All methods raise NotFound for a model or version that does not exist or was deleted."""
+
+    def create_version(
+        self,
+        name: ModelName,
+        source: str,
+        *,
+        description: str = "",
+        run_id: str = "",
+        run_link: str = "",
+        tags: Mapping[str, str] | None = None,
+    ) -> ModelVersionRecord:
+        """Publish what lies at ``source`` as the model's next version.
+
+        ``source`` is a folder of uploaded files (``mlflow-artifacts:/uploads/…``) or a version
+        (``models:/name/3``, ``models:/name@alias``). Its files are frozen as they are at this moment.
+
+        Raises:
+            InvalidInput: the source is of another kind, or a text is beyond the limits.
+            PackageInvalid: there is no model package at the source.
+        """
+        for field, text in {"description": description, "run_id": run_id, "run_link": run_link}.items():
+            check_text(field, text)
+        tags = check_tags(tags or {})
+        # Unknown models are refused before the work of freezing.
+        self.get_model(name)
+        digest, manifest, source = self._freeze_source(source)
+        now_ms = self._clock.now_ms()
+        with writing(self._engine) as session:
+            model = model_row(session, name)
+            if manifest is not None:
+                _add_package(session, digest, manifest, now_ms)
+            row = VersionRow(
+                model_id=model.id,
+                number=model.next_version,
+                status=READY,
+                digest=digest,
+                source=source,
+                description=description,
+                run_id=run_id,
+                run_link=run_link,
+                created_at_ms=now_ms,
+                updated_at_ms=now_ms,
+            )
+            model.next_version += 1
+            model.updated_at_ms = now_ms
+            session.add(row)
+            session.flush()
+            session.add_all(
+                VersionTagRow(model_id=model.id, number=row.number, key=key, value=value) for key, value in tags.items()
+            )
+            session.flush()
+            return version_records(session, [row], {model.id: model.name})[0]
+
+    def get_version(self, name: ModelName, version: Version) -> ModelVersionRecord:
+        with reading(self._engine) as session:
+            row = version_row(session, name, version)
+            return version_records(session, [row], {row.model_id: name})[0]
+
+    def resolve(self, name: ModelName, which: Version | Alias) -> ModelVersionRecord:
+        """The version with this number, or the one that this alias names now."""
+        return self.get_version(name, which) if isinstance(which, int) else self.resolve_alias(name, which)
+
+    def search_versions(
+        self,
+        filter_text: str | None = None,
+        *,
+        order_by: Sequence[str] = (),
+        max_results: int = SEARCH_VERSIONS_MAX,
+        page_token: str | None = None,
+    ) -> Page[ModelVersionRecord]:
+        """By ``order_by``, then the newest change first. Raises InvalidInput for what ``search`` does not read."""
+        clauses = parse_filter(filter_text, fields=frozenset(VERSION_FILTERS))
+        orders = parse_order_by(order_by, fields=frozenset(VERSION_ORDERS))
+        offset, length = page_bounds(max_results, page_token, limit=SEARCH_VERSIONS_MAX)
+        is_theirs = (VersionTagRow.model_id == VersionRow.model_id) & (VersionTagRow.number == VersionRow.number)
+        where = conditions(clauses, VERSION_FILTERS, VersionTagRow, is_theirs)
+        query = (
+            select(VersionRow, ModelRow.name)
+            .join(ModelRow, ModelRow.id == VersionRow.model_id)
+            .where(VersionRow.status == READY, *where)
+            .order_by(*order_columns(orders, VERSION_ORDERS))
+            .order_by(VersionRow.updated_at_ms.desc(), ModelRow.name, VersionRow.number.desc())
+        )
+        with reading(self._engine) as session:
+            found = session.execute(query.offset(offset).limit(length + 1)).all()
+            page, token = cut_page(found, offset, length)
+            names = {row.model_id: name for row, name in page}
+            return Page(version_records(session, [row for row, _ in page], names), token)
+
+    def update_version(self, name: ModelName, version: Version, *, description: str) -> ModelVersionRecord:
+        check_text("description", description)
+        with writing(self._engine) as session:
+            row = version_row(session, name, version)
+            row.description = description
+            row.updated_at_ms = self._clock.now_ms()
+            session.flush()
+            return version_records(session, [row], {row.model_id: name})[0]
+
+    def delete_version(self, name: ModelName, version: Version) -> None:
+        """Its aliases and tags go too, and all it told of; its number is never given again."""
+        with writing(self._engine) as session:
+            row = version_row(session, name, version)
+            is_its = (AliasRow.model_id == row.model_id) & (AliasRow.number == row.number)
+            session.execute(delete(AliasRow).where(is_its))
+            is_its = (VersionTagRow.model_id == row.model_id) & (VersionTagRow.number == row.number)
+            session.execute(delete(VersionTagRow).where(is_its))
+            row.status, row.digest = DELETED, None
+            row.source = row.run_id = row.run_link = row.description = ""
+            row.updated_at_ms = model_row(session, name).updated_at_ms = self._clock.now_ms()
+
+    def set_version_tag(self, name: ModelName, version: Version, *, key: str, value: str) -> None:
+        check_tags({key: value})
+        with writing(self._engine) as session:
+            row = version_row(session, name, version)
+            session.merge(VersionTagRow(model_id=row.model_id, number=row.number, key=key, value=value))
+
+    def delete_version_tag(self, name: ModelName, version: Version, *, key: str) -> None:
+        """Does nothing when the version has no such tag."""
+        with writing(self._engine) as session:
+            row = version_row(session, name, version)
+            is_it = (VersionTagRow.number == row.number) & (VersionTagRow.key == key)
+            session.execute(delete(VersionTagRow).where(VersionTagRow.model_id == row.model_id, is_it))
+
+    def mlmodel(self, manifest: Manifest) -> MLmodel:
+        """The MLmodel file of a package. Raises PackageInvalid when it has none that can be read."""
+        entry = next((file for file in manifest.files if file.path == MLMODEL_FILE), None)
+        if entry is None:
+            raise PackageInvalid(f"There is no {MLMODEL_FILE} file at the source, so it is no model package.")
+        with self.open_blob(entry.sha256).file as file:
+            return parse_mlmodel(file.read(MLMODEL_BYTES_MAX + 1))
+
+    def _freeze_source(self, source: str) -> tuple[Digest, Manifest | None, str]:
+        """The digest, the manifest when it may be new, and the source as it is remembered."""
+        if source.startswith("models:/"):
+            uri = parse_model_uri(source)
+            which = uri.version or uri.alias
+            if uri.name is None or which is None:
+                raise _unknown_source(source)
+            origin = self.resolve(uri.name, which)
+            return origin.digest, None, f"models:/{origin.name}/{origin.version}"
+        manifest = self.freeze(_source_path(source))
+        self.mlmodel(manifest)
+        return manifest.digest, manifest, source
+
+
+def _source_path(source: str) -> str:
+    """``mlflow-artifacts:/a/b`` and ``mlflow-artifacts://host:port/a/b`` → ``a/b``."""
+    rest = source.removeprefix(_ARTIFACTS_SCHEME)
+    if rest == source or not rest.startswith("/") or len(source) > _SOURCE_LENGTH_MAX:
+        raise _unknown_source(source)
+    if rest.startswith("//"):
+        # After two slashes comes an authority, which may be empty; the files are always this server's own.
+        rest = "/" + rest[2:].partition("/")[2]
+    try:
+        return parse_artifact_path(rest.strip("/"))
+    except InvalidInput:
+        raise _unknown_source(source) from None
+
+
+def _unknown_source(source: str) -> InvalidInput:
+    expected = "mlflow-artifacts:/<path of uploaded files>, models:/<name>/<version> or models:/<name>@<alias>"
+    return InvalidInput("source", expected=expected, got=source)
+
+
+def _add_package(session: Session, digest: Digest, manifest: Manifest, now_ms: int) -> None:
+    """Equal packages are one: a second version of the same files shares the first one's."""
+    if session.get(PackageRow, digest) is not None:
+        return
+    session.add(PackageRow(digest=digest, created_at_ms=now_ms))
+    session.flush()
+    session.add_all(PackageFileRow(digest=digest, path=file.path, sha256=file.sha256) for file in manifest.files)
+    session.flush()
