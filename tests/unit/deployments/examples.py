@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from servery.deployments.config import Entity, EntityRequest, ServedEntity, Target
@@ -124,6 +123,3 @@ class FakeVersions:
         if version not in self.versions:
             raise NotFound("Model version", f"{name}/{version}")
         return _Record(Version(version), digest(version))
-
-    def with_versions(self, versions: Iterable[int]) -> FakeVersions:
-        return FakeVersions(set(versions), dict(self.aliases))

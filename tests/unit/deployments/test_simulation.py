@@ -320,6 +320,48 @@ def test_a_bad_version_is_dropped_and_loads_once_it_is_good_and_asked_for_again(
     asyncio.run(run())
 
 
+def test_a_failed_version_that_is_asked_for_again_at_once_is_dropped_first(engine: Engine) -> None:
+    """Or the gateway would never see the table without it, and would keep the pool that failed."""
+
+    async def run() -> None:
+        world = World(engine, Random(0))
+        world.gateways = {"g1": FakeGateway("g1")}
+        await world.deployments.create(NAME, [request(BAD)])
+        while world.deployments.endpoint(NAME).phase is not Phase.FAILED:
+            await tick(world)
+        await world.deployments.update_config(NAME, [request(BAD)])
+        await world.deployments.reconcile()
+        assert world.deployments.table().pools == ()
+        for _ in range(5):
+            await tick(world, failing=False)
+
+        assert (await world.deployments.get(NAME)).update is ConfigUpdate.NOT_UPDATING
+
+    asyncio.run(run())
+
+
+def test_a_version_that_was_dropped_and_is_wanted_again_is_not_routed_to_by_an_old_report(engine: Engine) -> None:
+    async def run() -> None:
+        world = World(engine, Random(0))
+        gateway = FakeGateway("g1")
+        world.gateways = {"g1": gateway}
+        await world.deployments.create(NAME, [request("@champion")])
+        for version in (1, 2):
+            world.versions.aliases[CHAMPION] = version
+            while (await world.deployments.get(NAME)).update is not ConfigUpdate.NOT_UPDATING:
+                await tick(world)
+        assert gateway.is_ready(key(1)), "the gateway has not seen the table without it yet"
+        gateway.apply(world.deployments.table())
+        assert not gateway.is_ready(key(1))
+
+        world.versions.aliases[CHAMPION] = 1
+        world.deployments._reconciler.resolve_again()
+        await world.deployments.reconcile()
+        assert world.deployments.endpoint(NAME).phase is Phase.LOADING
+
+    asyncio.run(run())
+
+
 def test_a_database_of_yesterday_goes_on_above_the_numbers_that_gateways_know(engine: Engine, tmp_path: Path) -> None:
     async def run() -> None:
         world = World(engine, Random(0))
