@@ -1,0 +1,1 @@
+"""Measures Servery beside what it could be at best, and beside its peers: ``python -m bench``."""
