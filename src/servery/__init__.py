@@ -8,12 +8,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from servery.version import __version__
+
 if TYPE_CHECKING:
     from servery.client import Client, load_model
     from servery.errors import ServeryError
     from servery.package import PythonModel, infer_signature, save_model
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Client",

@@ -21,6 +21,8 @@ POLL_SECONDS = 25
 HEARTBEAT_SECONDS = 2.0
 _ANSWER_SECONDS = 10.0
 _BACKOFF_SECONDS_MAX = 2.0
+_FIRST_SECONDS = 2.0
+"""How long a starting gateway asks for the newest table before it goes by its copy."""
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +74,8 @@ class Follower:
         async with httpx.AsyncClient(timeout=httpx.Timeout(_ANSWER_SECONDS, read=POLL_SECONDS + 10)) as client:
             while True:
                 try:
-                    table = await self._next_table(client)
+                    number = self._gateway.table.number
+                    table = await self._next_table(client, after=number, timeout_seconds=POLL_SECONDS)
                 except (httpx.HTTPError, msgspec.DecodeError) as error:
                     if failures == 0:
                         log.warning("the control plane does not answer, serving goes on: %s", error or type(error))
@@ -83,10 +86,24 @@ class Follower:
                 if table is not None:
                     self._gateway.apply(table)
 
-    async def _next_table(self, client: httpx.AsyncClient) -> RoutingTable | None:
-        after = self._gateway.table.number
+    async def start(self) -> None:
+        """Begin with the newest table: a gateway that was away may not answer from versions that were replaced since.
+
+        Without a control plane it begins with its copy on disk.
+        """
+        table = self._copy.read()
+        try:
+            async with asyncio.timeout(_FIRST_SECONDS), httpx.AsyncClient() as client:
+                table = await self._next_table(client, after=table.number, timeout_seconds=0) or table
+        except (httpx.HTTPError, TimeoutError, msgspec.DecodeError):
+            log.warning("the control plane does not answer, serving begins with table %d of the disk", table.number)
+        self._gateway.apply(table)
+
+    async def _next_table(
+        self, client: httpx.AsyncClient, *, after: int, timeout_seconds: float
+    ) -> RoutingTable | None:
         response = await client.get(
-            f"{self._base}/routing-table", params={"after": after, "timeout_seconds": POLL_SECONDS}
+            f"{self._base}/routing-table", params={"after": after, "timeout_seconds": timeout_seconds}
         )
         response.raise_for_status()
         return decode_table(response.content) if response.status_code == httpx.codes.OK else None

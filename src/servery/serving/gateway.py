@@ -2,14 +2,15 @@
 
 A table is settled step by step: pools that it names are loaded; an endpoint's new route is taken once every pool of
 it is ready, and until then the old one stays; pools that nobody names any more are drained. The table counts as
-settled when all of its routes are taken.
+settled when each of its routes is taken, or cannot be because a pool of it has failed: one endpoint's trouble does not
+hold up the others, and the control plane is told of the pool.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -56,7 +57,7 @@ class Gateway:
         self.table = RoutingTable()
         """The newest table that was given."""
         self.settled_number = 0
-        """The newest table whose routes are all taken."""
+        """The newest table that is settled."""
         self.on_change: Callable[[], None] = lambda: None
         """Called when there is something new to report."""
         # What stands behind it.
@@ -160,7 +161,7 @@ class Gateway:
         routes = routes_to_take(wanted, current, states)
         self.targets = {name: self._target(name, route) for name, route in routes.items()}
         self._counts = {key: counts for key, counts in self._counts.items() if key[0] in self.targets}
-        if routes == wanted:
+        if all(routes[name] == route or _has_failed(route, states) for name, route in wanted.items()):
             self.settled_number = self.table.number
         for key in self._served.keys() - specs_by_key(self.table.pools).keys() - self._routed():
             self._start_drain(key)
@@ -209,3 +210,7 @@ class Gateway:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.critical("a task of the gateway failed", exc_info=error)
+
+
+def _has_failed(route: Route, states: Mapping[PoolKey, PoolState]) -> bool:
+    return any(states[share.pool] is PoolState.FAILED for share in route.shares)

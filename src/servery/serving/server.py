@@ -74,15 +74,14 @@ def run_serve(config: ServeConfig, folder: Path, *, model: str, version: int) ->
 async def _gateway(config: GatewayConfig, folder: Path) -> int:
     packages = FetchedPackages(folder / "packages", config.server)
     copy = TableFile(folder / "routing.json")
-    table = copy.read()
-    packages.keep_only(table)
+    packages.keep_only(copy.read())
     gateway = _make_gateway(config, packages)
     site = _make_site(config, gateway)
     listener = _bind(config.host, config.gateway_port)
     address = f"http://{_url_host(config.host)}:{config.gateway_port}"
     name = f"{socket.gethostname()}-{config.gateway_port}"
     follower = Follower(gateway, copy, server=config.server, name=name, address=address)
-    gateway.apply(table)
+    await follower.start()
     return await _run(site, gateway, listener, config, follower.follow(), follower.report())
 
 

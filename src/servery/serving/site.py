@@ -13,12 +13,12 @@ from urllib.parse import quote, unquote
 import orjson
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-import servery
 from servery.clock import Clock
 from servery.errors import NotFound
 from servery.serving.gateway import Gateway
 from servery.serving.metrics import exposition
 from servery.serving.targets import Target
+from servery.version import __version__
 
 
 class Connection(Protocol):
@@ -73,7 +73,7 @@ class Site:
             b"/health": self._ready,
             b"/readyz": self._ready,
             b"/livez": lambda: Page(200, b"\n"),
-            b"/version": lambda: Page(200, servery.__version__.encode()),
+            b"/version": lambda: Page(200, __version__.encode()),
             b"/metrics": lambda: Page(200, exposition(gateway, self._others), CONTENT_TYPE_LATEST.encode()),
         }
         self.tick()
