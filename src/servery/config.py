@@ -134,7 +134,7 @@ def _decode_path(kind: type, value: Any) -> Any:
 def _read_file(path: Path, cls: type) -> dict[str, Any]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise ConfigInvalid(f"The settings file {path} cannot be read: {error}.") from None

@@ -1,0 +1,128 @@
+"""``servery control``, ``servery gateway``, ``servery serve``: one server process each, in the foreground."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from servery.cli.options import GatewayPort, Home, Host, InsecureNoAuth, Port, Server, WithParent
+
+_PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal to get when the parent ends."""
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(control)
+    app.command()(gateway)
+    app.command()(serve)
+
+
+def control(
+    host: Host = None,
+    port: Port = None,
+    home: Home = None,
+    insecure_no_auth: InsecureNoAuth = False,
+    with_parent: WithParent = False,
+) -> None:
+    """Run the control plane alone."""
+    from servery.config import ControlConfig, load_config
+
+    end_with_parent(with_parent)
+    flags = {"host": host, "port": port, "home": home, "insecure_no_auth": insecure_no_auth or None}
+    config = load_config(ControlConfig, flags)
+    check_host(config.host, insecure_no_auth=config.insecure_no_auth)
+    from servery.api.server import run_control
+
+    run_control(config)
+
+
+def gateway(
+    host: Host = None,
+    gateway_port: GatewayPort = None,
+    server: Server = None,
+    home: Home = None,
+    insecure_no_auth: InsecureNoAuth = False,
+    with_parent: WithParent = False,
+) -> int:
+    """Run a gateway alone. It follows a control plane, holds the workers and answers callers."""
+    from servery.config import GatewayConfig, load_config
+
+    end_with_parent(with_parent)
+    flags = {
+        "host": host,
+        "gateway_port": gateway_port,
+        "server": server,
+        "home": home,
+        "insecure_no_auth": insecure_no_auth or None,
+    }
+    config = load_config(GatewayConfig, flags)
+    check_host(config.host, insecure_no_auth=config.insecure_no_auth)
+    from servery.serving.server import run_gateway
+
+    return run_gateway(config)
+
+
+def serve(
+    model_uri: Annotated[
+        str, typer.Argument(metavar="MODEL_URI", help="A folder, models:/name/3 or models:/name@alias.")
+    ],
+    host: Host = None,
+    port: Port = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that hold the model.  [env SERVERY_WORKERS; 1]")
+    ] = None,
+    server: Server = None,
+    home: Home = None,
+    insecure_no_auth: InsecureNoAuth = False,
+) -> int:
+    """Serve one model at one address. With nothing else around it."""
+    from servery.client.load import local_package
+    from servery.config import ServeConfig, load_config
+    from servery.package.mlmodel import read_mlmodel
+
+    flags = {
+        "host": host,
+        "port": port,
+        "workers": workers,
+        "home": home,
+        "insecure_no_auth": insecure_no_auth or None,
+    }
+    config = load_config(ServeConfig, flags)
+    check_host(config.host, insecure_no_auth=config.insecure_no_auth)
+    folder, version = local_package(model_uri, server=server, home=config.home)
+    read_mlmodel(folder)
+    from servery.serving.server import run_serve
+
+    name, number = (folder.resolve().name, 1) if version is None else (version.name, version.version)
+    return run_serve(config, Path(folder), model=name, version=number)
+
+
+def check_host(host: str, *, insecure_no_auth: bool) -> None:
+    """An open address is refused, or, where somebody insists on it, said loudly.
+
+    Raises:
+        AddressRefused: ``host`` is no loopback address and nobody insisted.
+    """
+    from servery.config import LOOPBACK, refuse_open_address
+
+    refuse_open_address(host, insecure_no_auth=insecure_no_auth)
+    if host not in LOOPBACK:
+        typer.echo(
+            f"servery: WARNING: listening on {host} without authentication; anybody who reaches it is let in.", err=True
+        )
+
+
+def end_with_parent(wanted: bool) -> None:
+    """Ask the kernel for SIGTERM when the parent ends, however it ends."""
+    if not wanted:
+        return
+    import ctypes
+
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if parent == 1 or os.getppid() != parent:  # It may have ended before we asked.
+        raise typer.Exit(1)

@@ -1,0 +1,164 @@
+"""The client's calls to the registry: models, versions, aliases, tags, packages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from servery.client.packages import Progress, download_package, upload_package
+from servery.client.records import ModelVersion, RegisteredModel, read_model, read_version
+from servery.client.transport import Transport
+from servery.errors import AlreadyExists, InvalidInput, RemoteError
+from servery.names import ModelUri, UriKind, parse_alias, parse_digest, parse_model_name, parse_model_uri, parse_version
+
+_MLFLOW = "/api/2.0/mlflow"
+_VERSIONS = "/api/2.0/servery/model-versions"
+
+
+class RegistryCalls:
+    """What :class:`servery.Client` knows of the registry."""
+
+    def __init__(self, server: Transport, *, move_timeout_seconds: float) -> None:
+        self._server = server
+        self._move_timeout_seconds = move_timeout_seconds
+
+    def register(
+        self,
+        path: str | Path,
+        name: str,
+        alias: str | None = None,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> ModelVersion:
+        """Upload the package in the folder ``path`` as the next version of the model ``name``.
+
+        Raises:
+            PackageInvalid: the folder is no model package.
+        """
+        from servery.package.manifest import manifest_of_folder
+        from servery.package.mlmodel import read_mlmodel
+
+        parse_model_name(name)
+        if alias is not None:
+            parse_alias(alias)
+        folder = Path(path)
+        read_mlmodel(folder)  # First, so that no other folder is read from end to end.
+        manifest = manifest_of_folder(folder)
+        source = upload_package(self._server, folder, manifest, progress)
+        with suppress(AlreadyExists):
+            self._server.json("POST", f"{_MLFLOW}/registered-models/create", body={"name": name})
+        body: dict[str, Any] = {"name": name, "source": source, "description": description or ""}
+        body["tags"] = [{"key": key, "value": value} for key, value in (tags or {}).items()]
+        created = self._server.json("POST", f"{_MLFLOW}/model-versions/create", body=body)
+        version = self.version(name, int(created["model_version"]["version"]))
+        if version.digest != manifest.digest:
+            raise RemoteError(
+                f"Version {version.version} of '{name}' arrived damaged: its digest is not that of {folder}."
+            )
+        if alias is not None:
+            self.set_alias(name, alias, version.version)
+            version = self.version(name, version.version)
+        return version
+
+    def models(self) -> list[RegisteredModel]:
+        """All registered models, by name."""
+        return [read_model(fields) for fields in self._pages("registered-models", {"max_results": 1000})]
+
+    def model(self, name: str) -> RegisteredModel:
+        query = {"name": parse_model_name(name)}
+        return read_model(self._server.json("GET", f"{_MLFLOW}/registered-models/get", query=query)["registered_model"])
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """All versions of a model, the oldest first."""
+        quoted = parse_model_name(name).replace("'", "\\'")
+        aliases: dict[int, list[str]] = {}
+        for alias, version in self.model(name).aliases.items():
+            aliases.setdefault(version, []).append(alias)
+        pages = self._pages("model-versions", {"filter": f"name='{quoted}'", "max_results": 10_000})
+        found = [read_version({**fields, "aliases": aliases.get(int(fields["version"]), ())}) for fields in pages]
+        return sorted(found, key=lambda version: version.version)
+
+    def version(self, name: str, version: int) -> ModelVersion:
+        query = {"name": parse_model_name(name), "version": str(parse_version(version))}
+        return read_version(self._server.json("GET", _VERSIONS, query=query))
+
+    def resolve(self, model_uri: str) -> ModelVersion:
+        """The version that ``models:/name/3`` or ``models:/name@alias`` means now."""
+        uri = registered_uri(model_uri)
+        if uri.kind is UriKind.VERSION:
+            return self.version(str(uri.name), int(uri.version or 0))
+        query = {"name": uri.name, "alias": uri.alias}
+        return read_version(self._server.json("GET", _VERSIONS, query=query))
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Point the alias at the version; answers when every endpoint that follows it has moved, or failed to."""
+        body = {"name": parse_model_name(name), "alias": parse_alias(alias), "version": str(parse_version(version))}
+        self._move("POST", f"{_MLFLOW}/registered-models/alias", body)
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        body = {"name": parse_model_name(name), "alias": parse_alias(alias)}
+        self._move("DELETE", f"{_MLFLOW}/registered-models/alias", body)
+
+    def set_tag(self, name: str, key: str, value: str, *, version: int | None = None) -> None:
+        """Tag a model, or one version of it."""
+        self._tag("POST", "set-tag", name, version, {"key": key, "value": value})
+
+    def delete_tag(self, name: str, key: str, *, version: int | None = None) -> None:
+        self._tag("DELETE", "delete-tag", name, version, {"key": key})
+
+    def delete_version(self, name: str, version: int) -> None:
+        """Its number is never used again. Refused while an endpoint serves it."""
+        body = {"name": parse_model_name(name), "version": str(parse_version(version))}
+        self._server.json("DELETE", f"{_MLFLOW}/model-versions/delete", body=body)
+
+    def delete_model(self, name: str) -> None:
+        """The model with all its versions. Refused while an endpoint serves one."""
+        self._server.json("DELETE", f"{_MLFLOW}/registered-models/delete", body={"name": parse_model_name(name)})
+
+    def download(self, model_uri: str, folder: str | Path) -> Path:
+        """Fetch a registered package into ``folder``, which must not exist yet; every file is checked.
+
+        Raises:
+            InvalidInput: the folder exists.
+        """
+        target = Path(folder)
+        if target.exists():
+            raise InvalidInput("folder", expected="a folder that does not exist yet", got=str(target))
+        download_package(self._server, parse_digest(self.resolve(model_uri).digest), target)
+        return target
+
+    def _move(self, method: str, path: str, body: Mapping[str, Any]) -> None:
+        self._server.json(method, path, body=body, timeout_seconds=self._move_timeout_seconds)
+
+    def _tag(self, method: str, verb: str, name: str, version: int | None, fields: Mapping[str, str]) -> None:
+        body = {"name": parse_model_name(name), **fields}
+        if version is not None:
+            body["version"] = str(parse_version(version))
+        kind = "registered-models" if version is None else "model-versions"
+        self._server.json(method, f"{_MLFLOW}/{kind}/{verb}", body=body)
+
+    def _pages(self, kind: str, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        token = ""
+        while True:
+            page = {**query, "page_token": token} if token else query
+            answer = self._server.json("GET", f"{_MLFLOW}/{kind}/search", query=page)
+            found.extend(answer.get(kind.replace("-", "_")) or ())
+            token = answer.get("next_page_token") or ""
+            if not token:
+                return found
+
+
+def registered_uri(model_uri: str) -> ModelUri:
+    uri = parse_model_uri(model_uri)
+    if uri.kind is UriKind.FOLDER:
+        raise InvalidInput(
+            "MODEL_URI",
+            expected="a registered model such as models:/spam/1 (register a folder with 'servery register' first)",
+            got=model_uri,
+        )
+    return uri
