@@ -40,7 +40,8 @@ def run_control(config: ControlConfig) -> None:
     prepare_home(config.home)
     listener = listen(config.host, config.port)
     try:
-        app = create_app(build_services(config, SystemClock()))
+        services = build_services(config, SystemClock())
+        app = create_app(services)
         settings = uvicorn.Config(
             app,
             loop="uvloop",
@@ -54,7 +55,7 @@ def run_control(config: ControlConfig) -> None:
             limit_concurrency=CONNECTIONS_MAX,
             timeout_graceful_shutdown=STOP_TIMEOUT_SECONDS,
         )
-        _Server(settings).run(sockets=[listener])
+        _Server(settings, services).run(sockets=[listener])
     finally:
         listener.close()
 
@@ -88,10 +89,18 @@ def listen(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """uvicorn, ending with status 0 when it was asked to end: its own would raise the signal again."""
 
+    def __init__(self, settings: uvicorn.Config, services: Services) -> None:
+        super().__init__(settings)
+        self._services = services
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self.handle_exit, number, None)
+                loop.add_signal_handler(number, self._stop, number)
         yield
+
+    def _stop(self, number: int) -> None:
+        self._services.deployments.stop_waiting()
+        self.handle_exit(number, None)

@@ -52,6 +52,7 @@ class Deployments:
         self._store = EndpointStore(engine)
         stored = self._store.load()
         self._wake, self._moved = Signal(), Signal()
+        self._stopping = False
         self._ledger = Ledger(self._store, stored, self._moved)
         self._fleet = Fleet(stored.gateways, now=clock.monotonic())
         self._reconciler = Reconciler(
@@ -71,6 +72,11 @@ class Deployments:
     async def run(self) -> None:
         """Reconcile until cancelled. Ends with an error only for a bug: then ``healthy`` stays False."""
         await self._reconciler.run()
+
+    def stop_waiting(self) -> None:
+        """The process is about to end: whoever waits for the next table is answered now."""
+        self._stopping = True
+        self._moved.give()
 
     async def reconcile(self) -> None:
         """One round of what ``run`` does all the time."""
@@ -214,7 +220,7 @@ class Deployments:
 
     async def next_table(self, after: int, *, timeout_seconds: float) -> RoutingTable | None:
         """The newest table once its number is above ``after``; None when it is not in time."""
-        await self._moved.until(lambda: self.table().number > after, timeout_seconds=timeout_seconds)
+        await self._moved.until(lambda: self.table().number > after or self._stopping, timeout_seconds=timeout_seconds)
         table = self.table()
         return table if table.number > after else None
 

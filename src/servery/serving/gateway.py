@@ -142,6 +142,8 @@ class Gateway:
                 Unavailable(f"{pool.spec.label} failed to load.", retry_after_seconds=RETRY_AFTER_SECONDS)
             )
             asyncio.get_running_loop().call_later(RELOAD_SECONDS, self._reload_if_routed, pool)
+        elif pool.state is PoolState.READY:
+            log.info("%s is ready", pool.spec.label)
         self._settle()
 
     def _reload_if_routed(self, pool: Pool) -> None:

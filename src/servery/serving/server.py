@@ -77,7 +77,7 @@ async def _gateway(config: GatewayConfig, folder: Path) -> int:
     packages.keep_only(copy.read())
     gateway = _make_gateway(config, packages)
     site = _make_site(config, gateway)
-    listener = _bind(config.host, config.gateway_port)
+    listener = _bind(config.host, config.gateway_port, flag="--gateway-port")
     address = f"http://{_url_host(config.host)}:{config.gateway_port}"
     name = f"{socket.gethostname()}-{config.gateway_port}"
     follower = Follower(gateway, copy, server=config.server, name=name, address=address)
@@ -88,7 +88,7 @@ async def _gateway(config: GatewayConfig, folder: Path) -> int:
 async def _serve_table(config: ServeConfig, packages: Packages, table: RoutingTable) -> int:
     gateway = _make_gateway(config, packages)
     site = _make_site(config, gateway, sole=table.routes[0].endpoint)
-    listener = _bind(config.host, config.port)
+    listener = _bind(config.host, config.port, flag="--port")
     gateway.apply(table)
     return await _run(site, gateway, listener, config)
 
@@ -123,7 +123,7 @@ def _make_site(config: GatewayConfig | ServeConfig, gateway: Gateway, sole: str 
     )
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int, *, flag: str) -> socket.socket:
     """A listening socket.
 
     Raises:
@@ -138,7 +138,7 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise AddressRefused(f"Port {port} on {host} is in use; choose another.") from None
+            raise AddressRefused(f"Port {port} on {host} is in use; choose another with {flag}.") from None
         raise AddressRefused(f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}.") from None
     return listener
 
