@@ -80,6 +80,7 @@ def serve(
     insecure_no_auth: InsecureNoAuth = False,
 ) -> int:
     """Serve one model at one address. With nothing else around it."""
+    from servery.cli.addresses import url_of
     from servery.client.load import local_package
     from servery.config import ServeConfig, load_config
     from servery.package.mlmodel import read_mlmodel
@@ -98,7 +99,12 @@ def serve(
     from servery.serving.server import run_serve
 
     name, number = (folder.resolve().name, 1) if version is None else (version.name, version.version)
-    return run_serve(config, Path(folder), model=name, version=number)
+    address = f"{url_of(config.host, config.port)}/invocations"
+
+    def say_ready() -> None:
+        typer.echo(f"Serving {name}/{number} at {address} with {config.workers} worker(s). Stop with Ctrl-C.")
+
+    return run_serve(config, Path(folder), model=name, version=number, on_ready=say_ready)
 
 
 def check_host(host: str, *, insecure_no_auth: bool) -> None:

@@ -71,7 +71,7 @@ class Follower:
 
     async def follow(self) -> None:
         failures = 0
-        async with httpx.AsyncClient(timeout=httpx.Timeout(_ANSWER_SECONDS, read=POLL_SECONDS + 10)) as client:
+        async with _connections(timeout_seconds=POLL_SECONDS + 10) as client:
             while True:
                 try:
                     number = self._gateway.table.number
@@ -93,7 +93,7 @@ class Follower:
         """
         table = self._copy.read()
         try:
-            async with asyncio.timeout(_FIRST_SECONDS), httpx.AsyncClient() as client:
+            async with asyncio.timeout(_FIRST_SECONDS), _connections(timeout_seconds=_FIRST_SECONDS) as client:
                 table = await self._next_table(client, after=table.number, timeout_seconds=0) or table
         except (httpx.HTTPError, TimeoutError, msgspec.DecodeError):
             log.warning("the control plane does not answer, serving begins with table %d of the disk", table.number)
@@ -109,7 +109,7 @@ class Follower:
         return decode_table(response.content) if response.status_code == httpx.codes.OK else None
 
     async def report(self) -> None:
-        async with httpx.AsyncClient(timeout=_ANSWER_SECONDS) as client:
+        async with _connections(timeout_seconds=_ANSWER_SECONDS) as client:
             while True:
                 self._changed.clear()
                 await self._keep_copy()
@@ -138,3 +138,8 @@ class Follower:
                 await asyncio.to_thread(self._copy.write, table)
             except OSError as error:
                 log.error("the routing table's copy on disk cannot be written: %s", error)
+
+
+def _connections(*, timeout_seconds: float) -> httpx.AsyncClient:
+    """To the control plane directly: a proxy of the environment is for other addresses."""
+    return httpx.AsyncClient(timeout=timeout_seconds, trust_env=False)

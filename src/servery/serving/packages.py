@@ -64,7 +64,9 @@ class FetchedPackages:
     def _download(self, digest: Digest, folder: Path) -> None:
         staging = self._folder / f".staging-{uuid.uuid4().hex}"
         try:
-            with httpx.Client(base_url=f"{self._server}/api/2.0/servery", timeout=_TIMEOUT_SECONDS) as client:
+            with httpx.Client(
+                base_url=f"{self._server}/api/2.0/servery", timeout=_TIMEOUT_SECONDS, trust_env=False
+            ) as client:
                 body = _get(client, f"/packages/{digest}")
                 manifest = decode_manifest(body)
                 if manifest.digest != digest:

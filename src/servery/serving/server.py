@@ -10,7 +10,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,11 +19,11 @@ import uvloop
 
 from servery.clock import SystemClock
 from servery.config import GatewayConfig, ServeConfig, prepare_home, refuse_open_address
-from servery.errors import AddressRefused
+from servery.errors import AddressRefused, LoadFailed
 from servery.names import EndpointName, ModelName, Version
 from servery.observability.logs import set_up_logs
 from servery.package.manifest import manifest_of_folder
-from servery.routing import PoolSpec, Route, RoutingTable, Share, pool_key
+from servery.routing import PoolSpec, PoolState, Route, RoutingTable, Share, pool_key
 from servery.serving.batcher import QueueLimits
 from servery.serving.follower import Follower, TableFile
 from servery.serving.gateway import Gateway, Packages
@@ -54,11 +54,16 @@ def run_gateway(config: GatewayConfig) -> int:
         return runner.run(_gateway(config, folder))
 
 
-def run_serve(config: ServeConfig, folder: Path, *, model: str, version: int) -> int:
+def run_serve(
+    config: ServeConfig, folder: Path, *, model: str, version: int, on_ready: Callable[[], None] = lambda: None
+) -> int:
     """Serve one package, without a control plane, until SIGTERM or SIGINT; the exit status.
+
+    ``on_ready`` is called once, when the model is loaded and proved.
 
     Raises:
         AddressRefused, HomeUnusable, PackageInvalid: before anything is started.
+        LoadFailed: the model did not load.
     """
     refuse_open_address(config.host, insecure_no_auth=config.insecure_no_auth)
     set_up_logs()
@@ -68,7 +73,7 @@ def run_serve(config: ServeConfig, folder: Path, *, model: str, version: int) ->
     spec = PoolSpec(key, ModelName(model), Version(version), manifest.digest, replicas=config.workers)
     table = RoutingTable(1, (spec,), (Route(EndpointName(model), (Share(key, 100),)),))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve_table(config, FolderPackage(folder, manifest), table))
+        return runner.run(_serve_table(config, FolderPackage(folder, manifest), table, on_ready))
 
 
 async def _gateway(config: GatewayConfig, folder: Path) -> int:
@@ -85,12 +90,29 @@ async def _gateway(config: GatewayConfig, folder: Path) -> int:
     return await _run(site, gateway, listener, config, follower.follow(), follower.report())
 
 
-async def _serve_table(config: ServeConfig, packages: Packages, table: RoutingTable) -> int:
+async def _serve_table(
+    config: ServeConfig, packages: Packages, table: RoutingTable, on_ready: Callable[[], None]
+) -> int:
     gateway = _make_gateway(config, packages)
     site = _make_site(config, gateway, sole=table.routes[0].endpoint)
     listener = _bind(config.host, config.port, flag="--port")
     gateway.apply(table)
-    return await _run(site, gateway, listener, config)
+    return await _run(site, gateway, listener, config, _watch_first_load(gateway, on_ready))
+
+
+async def _watch_first_load(gateway: Gateway, on_ready: Callable[[], None]) -> None:
+    """Raises LoadFailed where the only model does not load: there is nothing to go on for."""
+    changed = asyncio.Event()
+    gateway.on_change = changed.set
+    while not gateway.ready:
+        for served in gateway.served:
+            if served.pool.state is PoolState.FAILED:
+                raise LoadFailed(served.pool.spec.label, served.pool.cause or "no cause was given")
+        changed.clear()
+        await changed.wait()
+    on_ready()
+    gateway.on_change = lambda: None
+    await asyncio.Event().wait()
 
 
 def _prepare(home: Path) -> Path:
@@ -155,7 +177,7 @@ async def _run(
     config: GatewayConfig | ServeConfig,
     *loops: Coroutine[Any, Any, None],
 ) -> int:
-    """Serve until a signal; a loop that ends by itself is a fault, and ends the process with status 1."""
+    """Serve until a signal; a loop that ends by itself is a fault, and ends the process with its error."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: HttpProtocol(site), sock=listener, backlog=_BACKLOG)
     stop = asyncio.Event()
@@ -167,14 +189,14 @@ async def _run(
     log.info("listening on %s:%s", *listener.getsockname()[:2])
     await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
     failed = [task for task in tasks if task.done()]
-    for task in failed:
-        log.critical("a loop of the gateway ended", exc_info=task.exception())
     server.close()
     await _drain(site, config.drain_timeout_seconds)
     await gateway.close()
     for task in (*tasks, stopped):
         task.cancel()
     await asyncio.wait([*tasks, stopped])
+    for task in failed:
+        task.result()
     return 1 if failed else 0
 
 
