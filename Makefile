@@ -6,7 +6,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart install check test bench bench-peers crash docs clean
+.PHONY: help quickstart install check test bench bench-peers crash faults docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: check  ## check, then all tests
 crash: $(VENV)/.dev  ## kill the registry at every writing system call, in all of its operations
 	$(BIN)/python -m tests.crash.campaign
 
+faults: $(VENV)/.dev  ## 100 swaps, and a minute of killed workers, at half of capacity
+	$(BIN)/python -m tests.e2e.campaign
+
 bench: $(VENV)/.dev  ## requests a second and latency, beside a floor measured in the same run
 	$(BIN)/python -m bench
 
@@ -37,7 +40,7 @@ docs: $(VENV)/.dev  ## the documentation's site, in site/
 	$(BIN)/mkdocs build --strict
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) .tools site
+	rm -rf $(VENV) .tools site bench/.peers
 
 .tools/bin/uv:
 	$(PYTHON) -m venv .tools
