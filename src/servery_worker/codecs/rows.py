@@ -54,6 +54,20 @@ class _Target(NamedTuple):
     """The types of cells that it takes."""
 
 
+def _text_index(index: Any) -> Any:
+    """The same labels of the same dtype, held as Python's own text.
+
+    Frameworks walk the column names at every predict, and pandas takes ten times as long to give them out one by one
+    where pyarrow holds them.
+    """
+    import pandas as pd
+
+    dtype = index.dtype
+    if getattr(dtype, "storage", None) != "pyarrow":
+        return index
+    return index.astype(pd.StringDtype("python", na_value=dtype.na_value))
+
+
 class Layout:
     """How rows with one list of columns become the model's input."""
 
@@ -64,7 +78,7 @@ class Layout:
         positions = [target.position for target in targets]
         kinds = {target.kind for target in targets}
         self._places = {kind: [i for i, target in enumerate(targets) if target.kind is kind] for kind in kinds}
-        self._index = pd.RangeIndex(len(names)) if names == list(range(len(names))) else pd.Index(names)
+        self._index = pd.RangeIndex(len(names)) if names == list(range(len(names))) else _text_index(pd.Index(names))
         self._as_array = as_array
         self._pick = None if positions == list(range(width)) else _picker(positions)
         self._kind = next(iter(kinds)) if len(kinds) == 1 and ColumnType.STRING not in kinds else None
