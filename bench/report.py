@@ -154,7 +154,7 @@ def _figures(report: Report, workload: str, server: str, point: Point, mlflow: l
     if server in {"floor", PREDICT}:
         return cells
     predict = report.point(workload, PREDICT, 0)
-    over = _ms(point.p50_ms - predict.p50_ms, "+") if predict else ""
+    over = "" if point.over_predict_ms is None else _ms(point.over_predict_ms, "+")
     cells += [_ratio(point, report.point(workload, "floor", point.connections)), _ratio(point, predict), over]
     return cells + [_ratio(point, report.point(workload, name, point.connections)) for name in mlflow]
 

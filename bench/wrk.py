@@ -35,6 +35,8 @@ class Point:
     p99_ms: float
     refused: int = 0
     broken: int = 0
+    over_predict_ms: float | None = None
+    """How much the p50 of one connection is above that of the bare model, the two measured in turn."""
 
     @property
     def failed(self) -> bool:
@@ -53,13 +55,14 @@ def require_wrk() -> str:
     return path
 
 
-def measure(url: str, body: Path, *, connections: int, seconds: int) -> Point:
+def measure(url: str, body: Path, *, connections: int, seconds: int, warm_up: bool = True) -> Point:
     """Warm ``url`` up with the same load, then measure it.
 
     Raises:
         GeneratorFailed: wrk gave no result.
     """
-    _run(url, body, connections, _WARMUP_SECONDS)
+    if warm_up:
+        _run(url, body, connections, _WARMUP_SECONDS)
     return _run(url, body, connections, seconds)
 
 

@@ -96,6 +96,7 @@ class HttpProtocol(asyncio.Protocol):
         self._current: Exchange | None = None
         self._pipeline: deque[Exchange] = deque()
         self._write_paused = False
+        self._reading_paused = False
         # When something last happened, in the site's whole seconds.
         self._heard = site.second
         self._begun = site.second
@@ -147,13 +148,12 @@ class HttpProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._write_paused = True
-        self._transport.pause_reading()
+        self._pause_reading()
 
     def resume_writing(self) -> None:
         self._write_paused = False
         self._heard = self._site.second
-        if not self._pipeline:
-            self._transport.resume_reading()
+        self._resume_reading()
 
     # The parser's calls.
 
@@ -250,7 +250,18 @@ class HttpProtocol(asyncio.Protocol):
             self._current = self._pipeline.popleft()
             self._begin(self._current)
         if self._pipeline:
+            self._pause_reading()
+
+    def _pause_reading(self) -> None:
+        if not self._reading_paused:
+            self._reading_paused = True
             self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        """Read on, unless answers are still to be given or to be taken."""
+        if self._reading_paused and not self._pipeline and not self._write_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
 
     def _begin(self, exchange: Exchange) -> None:
         try:
@@ -363,14 +374,13 @@ class HttpProtocol(asyncio.Protocol):
         self._current = None
         self._heard = self._site.second
         if keep_alive:
-            if not self._pipeline and not self._write_paused:
-                self._transport.resume_reading()
+            self._resume_reading()
             return
         self._pipeline.clear()
         if self._discarding and self._transport.can_write_eof():
             # What the caller is still sending is read and dropped: a reset would take the answer from it.
             self._transport.write_eof()
-            self._transport.resume_reading()
+            self._resume_reading()
         else:
             self._transport.close()
 

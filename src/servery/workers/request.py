@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from servery.errors import ServeryError
 from servery_worker.wire import MediaType, Outcome, Timings
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a worker said to one request, and where the time went."""
 
     outcome: Outcome
