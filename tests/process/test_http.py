@@ -253,3 +253,13 @@ def test_sigterm_lets_what_was_accepted_finish_and_ends_with_status_0(echo_folde
         answer = slow.answer()
         assert (answer.status, answer.headers["connection"]) == (200, "close")
         assert time.monotonic() - started < 10
+
+
+def test_deadlines_that_pass_one_after_another_on_one_connection_are_each_answered(server: Server) -> None:
+    busy, late = Connection(server.port), Connection(server.port)
+    busy.send(post(body_of(1, SLEEP)))
+    wait_until(lambda: 'servery_workers_busy{version="echo/1"} 1.0' in metrics(server), "the worker is busy")
+    late.send(b"".join(post(body_of(nonce), "X-Request-Timeout-Ms: 60") for nonce in range(4)))
+    assert [late.answer().status for _ in range(4)] == [504] * 4
+    assert busy.answer().status == 200
+    assert httpx.post(f"{server.url}/invocations", json=echo_body(3)).status_code == 200

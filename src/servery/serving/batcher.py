@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from servery.clock import Clock
 from servery.errors import DeadlinePassed, QueueFull, ServeryError, Unavailable, WorkersLost
@@ -131,12 +132,18 @@ class Batcher:
             for request in worker.batch:
                 if request.deadline <= now:
                     request.refuse(DeadlinePassed(request.timeout_seconds))
+        late: list[Request] = []
         for waiting in (self._waiting, self._suspects):
-            if any(request.settled or request.deadline <= now for request in waiting):
-                kept = [request for request in waiting if not self._expired(request, now)]
+            over = [request for request in waiting if request.settled or request.deadline <= now]
+            if over:
+                kept = [request for request in waiting if not (request.settled or request.deadline <= now)]
                 waiting.clear()
                 waiting.extend(kept)
+                late += over
         self._bytes_waiting = sum(len(request.body) for request in self._waiting)
+        # Last of all: a caller that is answered may have its next request admitted within this very call.
+        for request in late:
+            request.refuse(DeadlinePassed(request.timeout_seconds))
         self._note_empty()
 
     def end_hung_workers(self, busy_seconds_max: float) -> None:
@@ -149,11 +156,12 @@ class Batcher:
 
     def refuse_all(self, error: ServeryError) -> None:
         """Settle everything that waits, when there will be no worker for it."""
-        for request in (*self._waiting, *self._suspects):
-            request.refuse(error)
+        refused = (*self._waiting, *self._suspects)
         self._waiting.clear()
         self._suspects.clear()
         self._bytes_waiting = 0
+        for request in refused:
+            request.refuse(error)
         self._note_empty()
 
     async def drained(self) -> None:
@@ -192,7 +200,8 @@ class Batcher:
             if len(waiting) == 1:
                 count = 1
             else:
-                count = close_batch([len(request.body) for request in waiting], batchable=self.pool.batchable)
+                sizes = [len(request.body) for request in islice(waiting, BATCH_REQUESTS_MAX)]
+                count = close_batch(sizes, batchable=self.pool.batchable)
             candidates = [waiting.popleft() for _ in range(count)]
             self._bytes_waiting -= sum(len(request.body) for request in candidates)
         return [request for request in candidates if not self._expired(request, now)]
