@@ -85,7 +85,7 @@ class Batcher:
     @property
     def pending(self) -> bool:
         """Whether any request is still to be settled."""
-        return bool(self._waiting or self._suspects or any(worker.batch for worker in self.pool.workers))
+        return bool(self._waiting or self._suspects or any(worker.batch for worker in self.pool.holders))
 
     def admit(self, request: Request, *, endpoint: str) -> None:
         """Take a request, to be answered or refused before its deadline.
@@ -128,7 +128,7 @@ class Batcher:
         A worker whose whole batch is settled and overdue by a full timeout hangs: it is ended and replaced.
         """
         now = self._clock.monotonic()
-        for worker in list(self.pool.workers):
+        for worker in self.pool.holders:
             for request in worker.batch:
                 if request.deadline <= now:
                     request.refuse(DeadlinePassed(request.timeout_seconds))
@@ -149,7 +149,7 @@ class Batcher:
     def end_hung_workers(self, busy_seconds_max: float) -> None:
         """End each worker that has been at one batch for longer than any caller still waits."""
         now = self._clock.monotonic()
-        for worker in list(self.pool.workers):
+        for worker in self.pool.holders:
             batch = worker.batch
             if batch and now - worker.batch_sent > busy_seconds_max and all(request.settled for request in batch):
                 worker.kill()

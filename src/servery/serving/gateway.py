@@ -129,27 +129,31 @@ class Gateway:
         except ServeryError as error:
             pool.fail(error.message)
             return
+        except OSError as error:
+            pool.fail(f"Its package cannot be kept on the gateway's machine: {error.strerror}.")
+            return
         files = {entry.path: entry.sha256 for entry in manifest.files}
         order = {"directory": str(folder), "mlmodel": mlmodel.fields, "files": files}
         await pool.run(msgspec.json.encode(order))
 
     def _pool_changed(self, pool: Pool) -> None:
-        if all(served.pool is not pool for served in self._served.values()):
-            return
-        if pool.state is PoolState.FAILED:
+        served = next((served for served in self.served if served.pool is pool), None)
+        if served is not None and pool.state is PoolState.FAILED:
             log.error("%s failed to load: %s", pool.spec.label, pool.cause)
-            self._served[pool.spec.key].batcher.refuse_all(
+            served.batcher.refuse_all(
                 Unavailable(f"{pool.spec.label} failed to load.", retry_after_seconds=RETRY_AFTER_SECONDS)
             )
+        if served is None or served in self._draining:
+            return
+        if pool.state is PoolState.FAILED:
             asyncio.get_running_loop().call_later(RELOAD_SECONDS, self._reload_if_routed, pool)
-        elif pool.state is PoolState.READY:
-            log.info("%s is ready", pool.spec.label)
         self._settle()
 
     def _reload_if_routed(self, pool: Pool) -> None:
         """A version that callers are sent to is not given up, whatever kept it from loading."""
         served = self._served.get(pool.spec.key)
         if served is not None and served.pool is pool and pool.spec.key in self._routed():
+            del self._running[pool]
             self._load(pool.spec)
             self._settle()
 
@@ -188,6 +192,7 @@ class Gateway:
 
     async def _drain(self, served: Served) -> None:
         label = served.pool.spec.label
+        deadline = self._clock.monotonic() + self._pool_settings.drain_timeout_seconds
         try:
             async with asyncio.timeout(self._pool_settings.drain_timeout_seconds):
                 await served.batcher.drained()
@@ -196,7 +201,7 @@ class Gateway:
         if (running := self._running.pop(served.pool, None)) is not None:
             running.cancel()
             await asyncio.wait([running])
-        await served.pool.drain()
+        await served.pool.drain(max(0.0, deadline - self._clock.monotonic()))
         served.batcher.refuse_all(Unavailable(f"{label} is no longer served.", retry_after_seconds=RETRY_AFTER_SECONDS))
         self._draining.discard(served)
         if all(other.pool.spec.digest != served.pool.spec.digest for other in self.served):

@@ -29,7 +29,7 @@ class FetchedPackages:
 
     def __init__(self, folder: Path, server: str) -> None:
         self._folder = folder
-        self._server = server
+        self._server = server.rstrip("/")
         self._removals: list[asyncio.Future[None]] = []
 
     async def fetch(self, spec: PoolSpec) -> tuple[Path, Manifest]:

@@ -1,7 +1,8 @@
 """All workers of one version on this gateway: kept at the number asked, replaced when they end.
 
 The supervisor's loop is ``run``: it starts what is missing, waits until a worker is lost or the number changes, and
-starts again, with a growing pause when starts fail. A version that does not load the first time is failed for good;
+starts again, with a growing pause when starts fail or do not last. It waits for no worker: not for one that takes long
+to load, and not for one that takes long to leave. A version that does not load the first time is failed for good;
 one that has been ready is tried again for as long as the routing table names it.
 """
 
@@ -28,7 +29,10 @@ LEGAL = {
 }
 
 _BACKOFF_SECONDS = (0.0, 0.1, 0.5, 2.0, 10.0, 30.0)
-"""The pause before a start, by how many starts have failed in a row."""
+"""The pause before a start, by how many starts in a row have failed or did not last."""
+_LASTING_SECONDS = 1.0
+"""A worker that ends sooner after it was ready counts as one that did not start: a model that loads well and dies
+at once must not keep the machine busy with starting it."""
 _LOG_BYTES_MAX = 16 << 20
 
 log = logging.getLogger(__name__)
@@ -77,6 +81,9 @@ class Pool:
         self.cause: str | None = None
         self.idle: list[Worker] = []
         self.workers: list[Worker] = []
+        """Those that start or serve."""
+        self.leaving: list[Worker] = []
+        """Those that finish their last batch."""
         self._settings = settings
         self._clock = clock
         self._on_change = on_change
@@ -85,6 +92,7 @@ class Pool:
         self._failures = 0
         self._started = 0
         self._lost = 0
+        self._starts: set[asyncio.Task[None]] = set()
         self._endings: set[asyncio.Task[None]] = set()
 
     def attach(self, work: Work) -> None:
@@ -93,10 +101,15 @@ class Pool:
     @property
     def batchable(self) -> bool:
         """Whether requests may be predicted together; known once a worker has loaded."""
-        return bool(self.workers) and self.workers[0].batchable
+        return any(worker.batchable for worker in self.workers)
+
+    @property
+    def holders(self) -> list[Worker]:
+        """The workers that may hold a batch."""
+        return [*self.workers, *self.leaving]
 
     def statistics(self) -> PoolStatistics:
-        states = [worker.state for worker in self.workers]
+        states = [worker.state for worker in self.holders]
         busy = states.count(WorkerState.BUSY)
         return PoolStatistics(states.count(WorkerState.IDLE) + busy, busy, self._started, self._lost)
 
@@ -119,33 +132,45 @@ class Pool:
             await self._start_worker(order)
             await self._start_missing(order)
         except WorkerFailed as error:
-            await self._stop_workers(self.workers)
+            await self._stop_all(self._settings.drain_timeout_seconds)
             self.fail(str(error))
             return
         self._move(PoolState.READY)
+        log.info("%s is ready", self.spec.label)
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await self._keep(order)
+            self._keep(order)
+            self._on_change(self)
 
-    async def drain(self) -> None:
-        """Answer what the workers hold, then end their processes. Nothing may be sent any more."""
+    async def drain(self, timeout_seconds: float) -> None:
+        """Answer what the workers hold, then end their processes. Nothing may be sent any more, and ``run`` is over."""
         if self.state is not PoolState.DRAINING:
             self._move(PoolState.DRAINING)
-        await self._stop_workers(self.workers)
+        await self._stop_all(timeout_seconds)
 
-    async def _keep(self, order: bytes) -> None:
-        surplus = len(self.workers) - self.spec.replicas
-        if surplus > 0:
-            await self._stop_workers(self.workers[-surplus:])
-        elif surplus < 0:
-            await asyncio.sleep(_BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS) - 1)])
-            try:
-                await self._start_missing(order)
-            except WorkerFailed as error:
-                log.warning("a worker of %s did not start again: %s", self.spec.label, error)
-                self._wake.set()
-        self._on_change(self)
+    def _keep(self, order: bytes) -> None:
+        """Start what is missing, or let go what is too much, the ones without a batch first."""
+        serving = [worker for worker in self.workers if worker.state is not WorkerState.STARTING]
+        for _ in range(self.spec.replicas - len(serving) - len(self._starts)):
+            start = asyncio.ensure_future(self._start_again(order))
+            self._starts.add(start)
+            start.add_done_callback(self._starts.discard)
+        surplus = len(serving) + len(self._starts) - self.spec.replicas
+        for start in list(self._starts)[: max(0, surplus)]:
+            self._cancel_start(start)
+            surplus -= 1
+        serving.sort(key=lambda worker: worker.state is WorkerState.BUSY)
+        for worker in serving[: max(0, surplus)]:
+            self._stop(worker, self._settings.drain_timeout_seconds)
+
+    async def _start_again(self, order: bytes) -> None:
+        await asyncio.sleep(_BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS) - 1)])
+        try:
+            await self._start_worker(order)
+        except WorkerFailed as error:
+            log.warning("a worker of %s did not start again: %s", self.spec.label, error)
+        self._wake.set()
 
     async def _start_missing(self, order: bytes) -> None:
         missing = self.spec.replicas - len(self.workers)
@@ -168,7 +193,6 @@ class Pool:
                 log=path,
                 timeout_seconds=self._settings.load_timeout_seconds,
             )
-            self._failures = 0
         except BaseException:
             self._failures += 1
             self.workers.remove(worker)
@@ -181,29 +205,46 @@ class Pool:
 
     def _worker_lost(self, worker: Worker, requests: Sequence[Request]) -> None:
         self._lost += 1
-        self._forget(worker)
+        lasted = self._clock.monotonic() - worker.ready_since >= _LASTING_SECONDS
+        self._failures = 0 if lasted else self._failures + 1
         log.warning("a worker of %s (pid %s) ended with %d requests", self.spec.label, worker.pid, len(requests))
-        ending = asyncio.ensure_future(worker.stop(timeout_seconds=0))
-        self._endings.add(ending)
-        ending.add_done_callback(self._endings.discard)
+        self._stop(worker, 0)
         self._wake.set()
         if self._work is not None:
             self._work.requests_lost(requests)
 
-    def _forget(self, worker: Worker) -> None:
-        if worker in self.workers:
-            self.workers.remove(worker)
-        if worker in self.idle:
-            self.idle.remove(worker)
+    def _stop(self, worker: Worker, timeout_seconds: float) -> None:
+        """Give it no more batches, and end it."""
+        for workers in (self.workers, self.idle):
+            if worker in workers:
+                workers.remove(worker)
+        if worker not in self.leaving:
+            self.leaving.append(worker)
+        ending = asyncio.ensure_future(self._end(worker, timeout_seconds))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
 
-    async def _stop_workers(self, workers: Sequence[Worker]) -> None:
-        leaving = list(workers)
-        for worker in leaving:
-            self._forget(worker)
-        await asyncio.gather(
-            *(worker.stop(timeout_seconds=self._settings.drain_timeout_seconds) for worker in leaving),
-            *self._endings,
-        )
+    async def _end(self, worker: Worker, timeout_seconds: float) -> None:
+        try:
+            await worker.stop(timeout_seconds=timeout_seconds)
+        finally:
+            if worker in self.leaving:
+                self.leaving.remove(worker)
+
+    def _cancel_start(self, start: asyncio.Task[None]) -> None:
+        start.cancel()
+        self._starts.discard(start)
+        self._endings.add(start)
+        start.add_done_callback(self._endings.discard)
+
+    async def _stop_all(self, timeout_seconds: float) -> None:
+        for start in list(self._starts):
+            self._cancel_start(start)
+        for worker in [*self.workers, *self.leaving]:
+            if worker.state is not WorkerState.STARTING:
+                self._stop(worker, timeout_seconds)
+        while self._endings:
+            await asyncio.wait(self._endings)
 
     def _move(self, state: PoolState) -> None:
         if state not in LEGAL[self.state]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +29,9 @@ class Process:
         return self.handle.pid
 
     def kill(self) -> None:
-        """SIGKILL; nothing happens when it has ended already."""
-        if self.handle.returncode is None:
-            self.handle.kill()
+        """SIGKILL for it and for what the model has started; nothing happens when all have ended already."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     async def wait(self) -> int:
         """Its exit status; negative when a signal ended it."""
@@ -60,7 +62,8 @@ async def start_process(environment: Environment, *, title: str, log: Path) -> P
                 stderr=output,
                 env=dict(environment.variables),
                 pass_fds=(theirs.fileno(),),
-                # A Ctrl-C at the terminal goes to the gateway alone, which lets its workers finish.
+                # A Ctrl-C at the terminal goes to the gateway alone, which lets its workers finish. The worker leads
+                # a group of its own, which ends as a whole.
                 start_new_session=True,
             )
         finally:

@@ -38,6 +38,11 @@ LEGAL = {
 }
 
 
+_HANG_UP_SECONDS = 0.5
+"""How long the end of a worker's process and that of its connection may lie apart. A child that a model has forked
+holds the connection open; a model that closes every file closes it while the process lives on."""
+
+
 class WorkerFailed(Exception):
     """The worker did not become ready; ``str()`` is the cause in one sentence."""
 
@@ -61,12 +66,15 @@ class Worker:
         self.batch: Sequence[Request] = ()
         self.batch_sent = 0.0
         self.batchable = False
+        self.ready_since = 0.0
         self._clock = clock
         self._on_idle = on_idle
         self._on_lost = on_lost
         self._process: Process | None = None
         self._channel = Channel(self._frame, self._lost)
         self._loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._hung_up = asyncio.Event()
+        self._watching: asyncio.Future[None] | None = None
         self._stopping = False
 
     @property
@@ -85,6 +93,7 @@ class Worker:
             self._process = await start_process(environment, title=title, log=log)
             loop = asyncio.get_running_loop()
             await loop.create_unix_connection(lambda: self._channel, sock=self._process.connection)
+            self._watching = asyncio.ensure_future(self._watch(self._process))
             self._channel.send([wire.frame(wire.Kind.LOAD, order)])
             async with asyncio.timeout(timeout_seconds):
                 await self._loaded
@@ -101,6 +110,7 @@ class Worker:
             await self._end()
             raise WorkerFailed("its process ended as soon as it had loaded")
         self._move(WorkerState.IDLE)
+        self.ready_since = self._clock.monotonic()
         self._on_idle(self)
 
     def send(self, batch: Sequence[Request]) -> None:
@@ -118,6 +128,9 @@ class Worker:
             try:
                 async with asyncio.timeout(timeout_seconds):
                     await process.wait()
+                    # Its last answers may still lie in the socket.
+                    async with asyncio.timeout(_HANG_UP_SECONDS):
+                        await self._hung_up.wait()
             except TimeoutError:
                 pass
         await self._end()
@@ -137,6 +150,14 @@ class Worker:
             self._process.kill()
             await self._process.wait()
             self._process.connection.close()
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def _watch(self, process: Process) -> None:
+        """Its process has ended: so has its connection, whoever else holds it open."""
+        await process.wait()
+        await asyncio.sleep(_HANG_UP_SECONDS)
+        self._channel.abort()
 
     def _move(self, state: WorkerState) -> None:
         if state not in LEGAL[self.state]:
@@ -182,12 +203,14 @@ class Worker:
         ]
         self.batch = ()
         self._move(WorkerState.IDLE)
-        # The next batch goes out before these answers do: the worker computes while the gateway writes.
-        self._on_idle(self)
+        if not self._stopping:
+            # The next batch goes out before these answers do: the worker computes while the gateway writes.
+            self._on_idle(self)
         for request, answer in zip(batch, answers, strict=True):
             request.answer(answer)
 
     def _lost(self) -> None:
+        self._hung_up.set()
         if self._stopping and not self.batch:
             return
         if self.state is WorkerState.STARTING:
@@ -199,7 +222,13 @@ class Worker:
         self._on_lost(self, batch)
 
     async def _explain_exit(self) -> None:
-        if self._process is not None:
-            status = await self._process.wait()
-            how = f"signal {-status}" if status < 0 else f"status {status}"
-            self._fail(f"its process ended with {how} while it was loading")
+        if self._process is None:
+            return
+        try:
+            async with asyncio.timeout(_HANG_UP_SECONDS):
+                status = await self._process.wait()
+        except TimeoutError:
+            self._fail("it closed its connection to the gateway while it was loading")
+            return
+        how = f"signal {-status}" if status < 0 else f"status {status}"
+        self._fail(f"its process ended with {how} while it was loading")
