@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -14,8 +16,9 @@ import psutil
 import pytest
 
 from tests.load import Load
-from tests.models import EXIT, HANG, RAISE, SLEEP, SLEEP_SECONDS, echo_body, is_echo
-from tests.servers import Server, serving, wait_until
+from tests.models import EXIT, HANG, RAISE, SLEEP, SLEEP_SECONDS, echo_body, is_echo, spoil
+from tests.process.test_http import Connection, metrics, post
+from tests.servers import Server, free_port, servery_process, serving, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +157,58 @@ def test_a_worker_sees_none_of_the_servers_secrets(echo_folder: Path, tmp_path: 
             "NUMEXPR_NUM_THREADS",
             "PYTHONUNBUFFERED",
         }
+
+
+def test_sigterm_while_a_model_loads_ends_at_once_with_status_0(echo_folder: Path, tmp_path: Path) -> None:
+    slow = spoil(Path(shutil.copytree(echo_folder, tmp_path / "slow")), "hang")
+    port = free_port()
+    arguments = ("serve", str(slow), "-p", str(port), "--home", str(tmp_path / "home"))
+    with servery_process(*arguments, port=port, log=tmp_path / "log") as running:
+        wait_until(lambda: len(running.workers()) == 1, "a worker loads")
+        workers = running.workers()
+        started = time.monotonic()
+        assert running.terminate() == 0
+        assert time.monotonic() - started < 5
+        _, alive = psutil.wait_procs(workers, timeout=5)
+        assert alive == []
+
+
+def test_a_drain_with_a_worker_that_hangs_ends_within_its_time(echo_folder: Path, tmp_path: Path) -> None:
+    with serving(echo_folder, tmp_path / "home", settings={"drain_timeout_seconds": 2}) as running:
+        workers = running.workers()
+        hung = Connection(running.port)
+        hung.send(post(json.dumps(echo_body(1, HANG)).encode()))
+        wait_until(lambda: "} 1.0" in busy_line(running), "it is busy")
+        started = time.monotonic()
+        assert running.terminate() == 0
+        assert time.monotonic() - started < 4
+        assert hung.answer().status == 503
+        assert "1 requests are lost" in running.log.read_text()
+        _, alive = psutil.wait_procs(workers, timeout=5)
+        assert alive == []
+
+
+def busy_line(server: Server) -> str:
+    return next(line for line in metrics(server).splitlines() if line.startswith("servery_workers_busy{"))
+
+
+def test_a_second_sigterm_ends_a_drain_at_once(echo_folder: Path, tmp_path: Path) -> None:
+    with serving(echo_folder, tmp_path / "home") as running:
+        hung = Connection(running.port)
+        hung.send(post(json.dumps(echo_body(1, HANG)).encode()))
+        wait_until(lambda: "} 1.0" in busy_line(running), "it is busy")
+        running.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: "draining" in running.log.read_text(), "it drains")
+        assert running.terminate() == 0
+        assert hung.answer().status == 503
+
+
+def test_a_second_gateway_on_one_home_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    home, log = tmp_path / "home", tmp_path / "log"
+    first, second = free_port(), free_port()
+    with servery_process("gateway", "--gateway-port", str(first), "--home", str(home), port=first, log=log) as running:
+        wait_until(running.is_ready, "the first gateway is ready")
+        arguments = ("gateway", "--gateway-port", str(second), "--home", str(home))
+        with servery_process(*arguments, port=second, log=tmp_path / "second") as other:
+            assert other.process.wait(timeout=20) == 1
+            assert "Another gateway uses the home folder" in other.log.read_text()

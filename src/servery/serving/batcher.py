@@ -87,6 +87,12 @@ class Batcher:
         """Whether any request is still to be settled."""
         return bool(self._waiting or self._suspects or any(worker.batch for worker in self.pool.holders))
 
+    @property
+    def requests_held(self) -> int:
+        """How many requests are still to be settled, waiting or in a worker."""
+        held = [*self._waiting, *self._suspects, *(one for worker in self.pool.holders for one in worker.batch)]
+        return sum(not request.settled for request in held)
+
     def admit(self, request: Request, *, endpoint: str) -> None:
         """Take a request, to be answered or refused before its deadline.
 

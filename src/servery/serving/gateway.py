@@ -117,6 +117,20 @@ class Gateway:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
+    async def abort(self) -> int:
+        """End every worker now; how many requests that left unanswered."""
+        self.on_change = lambda: None
+        left = sum(served.batcher.requests_held for served in self.served)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        await asyncio.gather(*(served.pool.drain(0) for served in self.served))
+        for served in self.served:
+            served.batcher.refuse_all(Unavailable("The gateway ends.", retry_after_seconds=RETRY_AFTER_SECONDS))
+        return left
+
     def _load(self, spec: PoolSpec) -> None:
         pool = Pool(spec, self._pool_settings, self._clock, on_change=self._pool_changed)
         self._served[spec.key] = Served(pool, Batcher(pool, self._limits, self._clock))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+import threading
 import uuid
 from pathlib import Path
 
@@ -33,7 +34,12 @@ class FetchedPackages:
         self._removals: list[asyncio.Future[None]] = []
 
     async def fetch(self, spec: PoolSpec) -> tuple[Path, Manifest]:
-        return await asyncio.to_thread(self._fetch, spec.digest)
+        given_up = threading.Event()
+        try:
+            return await asyncio.to_thread(self._fetch, spec.digest, given_up)
+        finally:
+            # The thread outlives a task that is cancelled, and the process waits for the thread.
+            given_up.set()
 
     def remove(self, spec: PoolSpec) -> None:
         # The rename is at once: a fetch that begins after it downloads the package anew, and never sees half of it.
@@ -52,16 +58,16 @@ class FetchedPackages:
             if folder.name not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _fetch(self, digest: Digest) -> tuple[Path, Manifest]:
+    def _fetch(self, digest: Digest, given_up: threading.Event) -> tuple[Path, Manifest]:
         folder = self._folder / digest
         if not folder.exists():
-            self._download(digest, folder)
+            self._download(digest, folder, given_up)
         manifest = decode_manifest((folder / "manifest.json").read_bytes())
         if manifest.digest != digest:
             raise PackageInvalid(f"The downloaded package {digest[:16]} is not what was registered.")
         return folder / "package", manifest
 
-    def _download(self, digest: Digest, folder: Path) -> None:
+    def _download(self, digest: Digest, folder: Path, given_up: threading.Event) -> None:
         staging = self._folder / f".staging-{uuid.uuid4().hex}"
         try:
             with httpx.Client(
@@ -72,7 +78,7 @@ class FetchedPackages:
                 if manifest.digest != digest:
                     raise PackageInvalid(f"The control plane's manifest of {digest[:16]} has another digest.")
                 for entry in manifest.files:
-                    _download_file(client, entry, staging / "package" / entry.path)
+                    _download_file(client, entry, staging / "package" / entry.path, given_up)
             (staging / "manifest.json").write_bytes(body)
             try:
                 staging.rename(folder)
@@ -92,12 +98,14 @@ def _get(client: httpx.Client, path: str) -> bytes:
     return response.content
 
 
-def _download_file(client: httpx.Client, entry: FileEntry, path: Path) -> None:
+def _download_file(client: httpx.Client, entry: FileEntry, path: Path, given_up: threading.Event) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     with client.stream("GET", f"/blobs/{entry.sha256}") as response, path.open("xb") as file:
         response.raise_for_status()
         for chunk in response.iter_bytes(_CHUNK_BYTES):
+            if given_up.is_set():
+                raise RemoteError("The package is no longer wanted.")
             digest.update(chunk)
             file.write(chunk)
     if digest.hexdigest() != entry.sha256:

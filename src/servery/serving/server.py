@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import logging
 import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,7 +20,7 @@ import uvloop
 
 from servery.clock import SystemClock
 from servery.config import GatewayConfig, ServeConfig, prepare_home, refuse_open_address
-from servery.errors import AddressRefused, LoadFailed
+from servery.errors import AddressRefused, HomeUnusable, LoadFailed
 from servery.names import EndpointName, ModelName, Version
 from servery.observability.logs import set_up_logs
 from servery.package.manifest import manifest_of_folder
@@ -50,7 +51,7 @@ def run_gateway(config: GatewayConfig) -> int:
     refuse_open_address(config.host, insecure_no_auth=config.insecure_no_auth)
     set_up_logs()
     folder = _prepare(config.home)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with _only_gateway(folder), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_gateway(config, folder))
 
 
@@ -123,6 +124,24 @@ def _prepare(home: Path) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def _only_gateway(folder: Path) -> Iterator[None]:
+    """The folder is one gateway's: another would take its routing table and remove its packages.
+
+    The lock ends with the process, however that ends.
+
+    Raises:
+        HomeUnusable: another gateway has it.
+    """
+    with (folder / "lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            home = folder.parent
+            raise HomeUnusable(f"Another gateway uses the home folder {home}; choose another with --home.") from None
+        yield
+
+
 def _make_gateway(config: GatewayConfig | ServeConfig, packages: Packages) -> Gateway:
     pools = PoolSettings(
         variables=config.worker_variables,
@@ -180,9 +199,13 @@ async def _run(
     """Serve until a signal; a loop that ends by itself is a fault, and ends the process with its error."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: HttpProtocol(site), sock=listener, backlog=_BACKLOG)
-    stop = asyncio.Event()
+    stop, force = asyncio.Event(), asyncio.Event()
+
+    def signalled() -> None:
+        (force if stop.is_set() else stop).set()
+
     for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stop.set)
+        loop.add_signal_handler(signum, signalled)
     running = [_tick(site), _sweep(gateway, config.request_timeout_seconds), *loops]
     tasks = [asyncio.ensure_future(coroutine) for coroutine in running]
     stopped = asyncio.ensure_future(_wait(stop))
@@ -190,8 +213,7 @@ async def _run(
     await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
     failed = [task for task in tasks if task.done()]
     server.close()
-    await _drain(site, config.drain_timeout_seconds)
-    await gateway.close()
+    await _end(site, gateway, force, config.drain_timeout_seconds)
     for task in (*tasks, stopped):
         task.cancel()
     await asyncio.wait([*tasks, stopped])
@@ -216,14 +238,25 @@ async def _sweep(gateway: Gateway, busy_seconds_max: float) -> None:
         gateway.sweep(busy_seconds_max)
 
 
-async def _drain(site: Site, timeout_seconds: float) -> None:
+async def _end(site: Site, gateway: Gateway, force: asyncio.Event, timeout_seconds: float) -> None:
+    """Drain; when that takes too long, or somebody insists, end at once."""
+    draining = asyncio.ensure_future(_drain(site, gateway))
+    forced = asyncio.ensure_future(_wait(force))
+    await asyncio.wait([draining, forced], timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+    if not draining.done():
+        log.warning("ended before all was answered: %d requests are lost", await gateway.abort())
+    for task in (draining, forced):
+        task.cancel()
+    await asyncio.wait([draining, forced])
+
+
+async def _drain(site: Site, gateway: Gateway) -> None:
     """Let every connection have its answers; each ends with the next one, or when it has been idle for a moment."""
     site.draining = True
     log.info("draining %d connections", len(site.connections))
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(timeout_seconds):
-            await asyncio.sleep(_LINGER_SECONDS if site.connections else 0)
-            while site.connections:
-                for connection in tuple(site.connections):
-                    connection.close_when_idle()
-                await asyncio.sleep(SWEEP_SECONDS)
+    await asyncio.sleep(_LINGER_SECONDS if site.connections else 0)
+    while site.connections:
+        for connection in tuple(site.connections):
+            connection.close_when_idle()
+        await asyncio.sleep(SWEEP_SECONDS)
+    await gateway.close()
