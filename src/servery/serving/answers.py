@@ -21,7 +21,7 @@ OF_OUTCOME: dict[Outcome, tuple[int, str]] = {
 OF_ERROR: dict[type[errors.ServeryError], tuple[int, str]] = {
     errors.InvalidInput: (400, "INVALID_PARAMETER_VALUE"),
     errors.NotFound: (404, "RESOURCE_DOES_NOT_EXIST"),
-    errors.BodyTooLarge: (413, "INVALID_PARAMETER_VALUE"),
+    errors.BodyTooLarge: (413, "BAD_REQUEST"),
     errors.UnsupportedMediaType: (415, "BAD_REQUEST"),
     errors.QueueFull: (503, "TEMPORARILY_UNAVAILABLE"),
     errors.Unavailable: (503, "TEMPORARILY_UNAVAILABLE"),

@@ -15,7 +15,7 @@ from typing import cast
 
 import httptools
 
-from servery.errors import BodyTooLarge, LimitError, NotFound, ServeryError
+from servery.errors import BodyTooLarge, LimitError, ServeryError
 from servery.serving.admission import media_type_of, timeout_seconds_of
 from servery.serving.answers import OF_OUTCOME, REASONS, error_body, status_of
 from servery.serving.site import Page, Site
@@ -34,7 +34,9 @@ UNREAD_SECONDS_MAX = 60
 LINGER_SECONDS = 2
 """How long the rest of a refused request is read and dropped, so that its answer is not lost to a reset."""
 
-_WANTED = frozenset({b"content-type", b"content-length", b"expect", b"x-request-id", b"x-request-timeout-ms"})
+_WANTED = frozenset(
+    {b"content-type", b"content-encoding", b"content-length", b"expect", b"x-request-id", b"x-request-timeout-ms"}
+)
 
 log = logging.getLogger(__name__)
 
@@ -283,6 +285,9 @@ class HttpProtocol(asyncio.Protocol):
         if exchange.method != b"POST":
             raise _method_not_allowed(exchange.method, b"POST")
         site, head = self._site, exchange.head
+        encoding = head.get(b"content-encoding", b"identity")
+        if encoding.lower() != b"identity":
+            raise _encoding_not_supported(encoding)
         media_type = media_type_of(head.get(b"content-type"))
         timeout = head.get(b"x-request-timeout-ms")
         request = Request(
@@ -299,7 +304,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def _show(self, exchange: Exchange, page: Page | None) -> None:
         if page is None:
-            raise NotFound("Path", exchange.path.partition(b"?")[0].decode("latin-1")[:200])
+            path = exchange.path.partition(b"?")[0].decode("latin-1")[:200]
+            raise Refusal(HTTPStatus.NOT_FOUND, "ENDPOINT_NOT_FOUND", f"There is nothing at {path}.")
         if exchange.method not in {b"GET", b"HEAD"}:
             raise _method_not_allowed(exchange.method, b"GET, HEAD")
         self._send(exchange, page.status, page.body, content_type=page.content_type)
@@ -396,6 +402,14 @@ def _request_id(exchange: Exchange) -> bytes | None:
 def _method_not_allowed(method: bytes, allowed: bytes) -> Refusal:
     message = f"The method {method.decode('latin-1')} is not allowed here; use {allowed.decode()}."
     return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "BAD_REQUEST", message, headers=b"Allow: %b\r\n" % allowed)
+
+
+def _encoding_not_supported(encoding: bytes) -> Refusal:
+    """As RFC 9110, section 12.5.3, has it: the answer says what is taken."""
+    name = encoding.decode("latin-1")[:100]
+    message = f"Content-Encoding '{name}' is not supported; send the body as it is."
+    headers = b"Accept-Encoding: identity\r\n"
+    return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "BAD_REQUEST", message, headers=headers)
 
 
 def _head_too_large() -> Refusal:

@@ -104,10 +104,25 @@ def _culprit(value: Any, dtype: Any) -> str:
         try:
             np.array(item, dtype)
         except Exception:
-            inner = _culprit(item, dtype) if isinstance(item, list) else describe(item)
-            return f"{inner} in row {row}"
+            return f"{_first_refused(item, dtype)} in row {row}"
     if isinstance(value, list):
         return "lists of different lengths"
+    return describe(value)
+
+
+def _first_refused(value: Any, dtype: Any) -> str:
+    """The first cell in a row, however deep, that numpy does not take."""
+    import numpy as np
+
+    while isinstance(value, list):
+        for item in value:
+            try:
+                np.array(item, dtype)
+            except Exception:
+                value = item
+                break
+        else:
+            return "lists of different lengths"
     return describe(value)
 
 

@@ -18,8 +18,9 @@ _MODULES = {
 }
 
 
-FAILURES = (Exception, SystemExit)
-"""What a model may raise without ending its worker: one that calls ``sys.exit`` fails its own request only."""
+FAILURES = (BaseException,)
+"""What a model may raise without ending its worker: one that calls ``sys.exit``, or raises what is no ``Exception``,
+fails its own request only."""
 
 
 class LoadError(Exception):

@@ -236,6 +236,30 @@ def test_a_model_that_ends_the_process_fails_its_request_only() -> None:
     assert given == [(Outcome.MODEL_RAISED, "The model raised SystemExit: enough")]
 
 
+def test_a_model_that_raises_what_is_no_exception_fails_its_request_only() -> None:
+    class Stop(BaseException):
+        pass
+
+    def predict(data: Any) -> Any:
+        if 2 in data:
+            raise Stop("no more")
+        return data
+
+    (first, second) = answers(predictor_of(predict), {"inputs": [1]}, {"inputs": [2]})
+    assert (first[0], second) == (Outcome.OK, (Outcome.MODEL_RAISED, "The model raised Stop: no more"))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 20])
+def test_a_cell_deep_in_a_tensor_is_named_with_its_row_once(depth: int) -> None:
+    cell: Any = "a"
+    for _ in range(depth):
+        cell = [cell]
+    predictor = predictor_of(Counting(), (Tensor("float64", (-1,) * depth),))
+    assert answers(predictor, {"inputs": cell}) == [
+        (Outcome.INVALID_INPUT, "The input: expected float64, got string 'a' in row 0.")
+    ]
+
+
 def test_floats_that_json_does_not_have_are_answered_as_null() -> None:
     output = {"array": np.array([np.nan, 1.0, np.inf]), "list": [float("nan"), np.float32("-inf")], "no": pd.NaT}
     assert answers(predictor_of(lambda data: output), {"inputs": [1]}) == [
