@@ -9,7 +9,7 @@ import json
 import os
 import platform
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from servery_worker import wire
@@ -63,8 +63,22 @@ def _answer_batches(connection: socket.socket, stream: io.BufferedIOBase, predic
             raise wire.WireError(f"expected BATCH, got kind {kind}")
         requests = wire.decode_batch(memoryview(payload))
         answers, timings = predictor.answer([(media_type, body) for _, media_type, body in requests])
-        results = [wire.Result(id_, outcome, body) for (id_, _, _), (outcome, body) in zip(requests, answers)]
+        fitting = fitting_answers(answers, wire.ANSWERS_BYTES_MAX)
+        results = [wire.Result(id_, outcome, body) for (id_, _, _), (outcome, body) in zip(requests, fitting)]
         connection.sendall(wire.encode_results(results, timings))
+
+
+def fitting_answers(
+    answers: Sequence[tuple[wire.Outcome, bytes]], bytes_max: int
+) -> Iterator[tuple[wire.Outcome, bytes]]:
+    """The answers, in order; one that no longer fits with those before it is refused: the host would take the frame for
+    a fault of the worker, and end it."""
+    room = bytes_max
+    for answer in answers:
+        fits = len(answer[1]) <= room
+        given = answer if fits else (wire.Outcome.UNENCODABLE, b"The model's answer has too many bytes.")
+        room -= len(given[1])
+        yield given
 
 
 def verify(directory: str, files: Mapping[str, str]) -> None:

@@ -34,6 +34,8 @@ RESULT = struct.Struct("<QBI")
 
 FRAME_BYTES_MAX = 1 << 30
 """A longer frame is a fault of the other side, never waited for."""
+ANSWERS_BYTES_MAX = FRAME_BYTES_MAX - (1 << 20)
+"""What the bodies of one RESULTS frame may come to."""
 
 
 class Kind(IntEnum):

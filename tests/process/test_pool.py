@@ -26,7 +26,7 @@ from servery.serving.batcher import QueueLimits
 from servery.serving.gateway import Gateway
 from servery.serving.packages import FolderPackage
 from servery.serving.targets import Served
-from servery.workers.pool import PoolSettings
+from servery.workers.pool import LOG_BYTES_MAX, PoolSettings
 from servery.workers.request import Answer, Request
 from servery.workers.worker import Worker
 from servery_worker.wire import MediaType, Outcome
@@ -245,3 +245,23 @@ async def test_a_package_that_cannot_be_kept_fails_its_pool(echo_folder: Path, t
         assert (
             kitchen.served.pool.cause == "Its package cannot be kept on the gateway's machine: No space left on device."
         )
+
+
+async def test_what_a_model_prints_without_end_is_kept_within_bounds(tmp_path: Path) -> None:
+    def predict(rows: Any) -> Any:
+        import sys
+
+        if "servery_worker" in sys.argv[0]:
+            sys.stdout.write("x" * (1 << 20))
+        return rows[:, :1]
+
+    folder = tmp_path / "prints"
+    servery.save_model(predict, folder, input_example=np.array([[1, 0]]), requirements=["numpy"])
+    async with Kitchen(folder, tmp_path / "logs") as kitchen:
+        kitchen.apply(1)
+        for nonce in range(18):
+            assert (await kitchen.ask(nonce)).outcome is Outcome.OK
+        assert kitchen.served.pool.log.stat().st_size > LOG_BYTES_MAX
+        kitchen.gateway.cap_logs()
+        assert (await kitchen.ask(19)).outcome is Outcome.OK
+        assert kitchen.served.pool.log.stat().st_size < LOG_BYTES_MAX

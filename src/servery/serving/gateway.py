@@ -110,6 +110,11 @@ class Gateway:
                 served.batcher.refuse_expired()
                 served.batcher.end_hung_workers(busy_seconds_max)
 
+    def cap_logs(self) -> None:
+        """Keep what models print within bounds; called every few seconds."""
+        for served in self.served:
+            served.pool.cap_log()
+
     async def close(self) -> None:
         """Answer what was accepted, then end every worker."""
         self.on_change = lambda: None

@@ -35,6 +35,8 @@ from servery.workers.pool import PoolSettings
 
 SWEEP_SECONDS = 0.025
 """How late a 504 may be."""
+LOG_SECONDS = 5.0
+"""How often the workers' logs are looked at: a model may print megabytes a second."""
 _LINGER_SECONDS = 1.0
 """How long a drain lets idle connections ask once more, so that they learn of it by an answer and not by a reset."""
 _BACKLOG = 2048
@@ -206,7 +208,7 @@ async def _run(
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, signalled)
-    running = [_tick(site), _sweep(gateway, config.request_timeout_seconds), *loops]
+    running = [_tick(site), _cap_logs(gateway), _sweep(gateway, config.request_timeout_seconds), *loops]
     tasks = [asyncio.ensure_future(coroutine) for coroutine in running]
     stopped = asyncio.ensure_future(_wait(stop))
     log.info("listening on %s:%s", *listener.getsockname()[:2])
@@ -230,6 +232,12 @@ async def _tick(site: Site) -> None:
     while True:
         await asyncio.sleep(1)
         site.tick()
+
+
+async def _cap_logs(gateway: Gateway) -> None:
+    while True:
+        gateway.cap_logs()
+        await asyncio.sleep(LOG_SECONDS)
 
 
 async def _sweep(gateway: Gateway, busy_seconds_max: float) -> None:

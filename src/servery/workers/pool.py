@@ -9,7 +9,9 @@ one that has been ready is tried again for as long as the routing table names it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +35,7 @@ _BACKOFF_SECONDS = (0.0, 0.1, 0.5, 2.0, 10.0, 30.0)
 _LASTING_SECONDS = 1.0
 """A worker that ends sooner after it was ready counts as one that did not start: a model that loads well and dies
 at once must not keep the machine busy with starting it."""
-_LOG_BYTES_MAX = 16 << 20
+LOG_BYTES_MAX = 16 << 20
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +118,17 @@ class Pool:
     def report(self) -> PoolReport:
         return PoolReport(self.spec.key, self.state, self.cause, self.statistics().workers_ready)
 
+    @property
+    def log(self) -> Path:
+        """Where what the workers print is kept."""
+        return self._settings.logs / f"{self.spec.key.replace('/', '-')}.log"
+
+    def cap_log(self) -> None:
+        """Begin the log anew when it has grown too large; workers that append to it go on at its start."""
+        with contextlib.suppress(OSError):
+            if self.log.stat().st_size > LOG_BYTES_MAX:
+                os.truncate(self.log, 0)
+
     def resize(self, spec: PoolSpec) -> None:
         """Follow a new number of replicas."""
         self.spec = spec
@@ -181,8 +194,6 @@ class Pool:
 
     async def _start_worker(self, order: bytes) -> None:
         worker = Worker(clock=self._clock, on_idle=self._worker_idle, on_lost=self._worker_lost)
-        path = self._settings.logs / f"{self.spec.key.replace('/', '-')}.log"
-        _cap_log(path)
         self._started += 1
         self.workers.append(worker)
         try:
@@ -190,7 +201,7 @@ class Pool:
                 local_environment(self._settings.variables, replicas=self.spec.replicas),
                 order,
                 title=self.spec.label,
-                log=path,
+                log=self.log,
                 timeout_seconds=self._settings.load_timeout_seconds,
             )
         except BaseException:
@@ -251,9 +262,3 @@ class Pool:
             raise RuntimeError(f"a pool cannot move from {self.state.value} to {state.value}")
         self.state = state
         self._on_change(self)
-
-
-def _cap_log(path: Path) -> None:
-    """Begin the log anew when it has grown too large; workers that append to it go on at its start."""
-    if path.exists() and path.stat().st_size > _LOG_BYTES_MAX:
-        path.write_bytes(b"")

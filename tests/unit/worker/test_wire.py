@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from servery_worker import wire
+from servery_worker.loop import fitting_answers
+from servery_worker.wire import Outcome
 
 TIMINGS = wire.Timings(0.001, 0.002, 0.003)
 
@@ -42,3 +44,12 @@ def test_results_that_do_not_add_up_are_refused(spoil: object) -> None:
     payload = payload_of(wire.encode_results([wire.Result(7, wire.Outcome.OK, b"{}")], TIMINGS))
     with pytest.raises(wire.WireError):
         wire.decode_results(spoil(payload))
+
+
+def test_an_answer_that_does_not_fit_in_a_frame_is_refused_alone() -> None:
+    answers = [(Outcome.OK, b"x" * size) for size in (60, 200, 30)]
+    assert list(fitting_answers(answers, 150)) == [
+        answers[0],
+        (Outcome.UNENCODABLE, b"The model's answer has too many bytes."),
+        answers[2],
+    ]
