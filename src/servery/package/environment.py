@@ -1,9 +1,13 @@
 """What a model needs to run: its requirements, found by loading it in a fresh process, and the environment files.
 
 The rule for a requirement: the distribution of a module that was imported when the model loaded and answered its
-example, at the version that is installed here. A distribution that another one of the list requires is left out,
-since an installer brings it; cloudpickle, numpy, scipy and pandas stay in any case, because the pickle is read by
-the one and holds objects of the others, which another version may not read.
+example, at the version that is installed here. Left out are
+
+- a distribution that another one of the list requires, since an installer brings it. Cloudpickle, numpy, scipy and
+  pandas stay all the same: the pickle is read by the one and holds objects of the others, which another version may
+  not read.
+- those that only other libraries asked for, none of which requires them, if the model loads and answers its example
+  without them too: libraries import much that they merely find.
 """
 
 from __future__ import annotations
@@ -33,6 +37,8 @@ ENVIRONMENT_FILES = {"conda": CONDA_FILE, "virtualenv": PYTHON_ENV_FILE}
 PROBE_TIMEOUT_SECONDS = 600
 """A large model may take minutes to load; one that takes longer is taken to hang."""
 _ALWAYS_KEPT = frozenset({"cloudpickle", "numpy", "scipy", "pandas"})
+_READERS = frozenset({"__main__", "servery_worker", "cloudpickle"})
+"""They import what a pickle names."""
 _NEVER_LISTED = frozenset({"servery", "pip", "setuptools", "wheel"})
 
 
@@ -55,31 +61,63 @@ def infer_requirements(folder: Path, mlmodel: Mapping[str, Any], *, name: str) -
     Raises:
         LoadFailed: in a fresh process the model does not load, or does not answer its example.
     """
-    command = [sys.executable, "-P", "-m", "servery.package.probe", str(folder)]
+    found = _probe(folder, mlmodel, name=name)
+    if found["error"] is not None:
+        raise LoadFailed(f"The model '{name}'", f"in a fresh process, {found['error']}")
+    importers: Mapping[str, Sequence[str]] = found["importers"]
+    doubtful = doubtful_modules(importers)
+    if doubtful:
+        try:
+            is_needed = _probe(folder, mlmodel, name=name, hidden=doubtful)["error"] is not None
+        except LoadFailed:
+            is_needed = True
+        if is_needed:
+            doubtful = frozenset()
+    return requirements_of(set(importers) - doubtful)
+
+
+def _probe(folder: Path, mlmodel: Mapping[str, Any], *, name: str, hidden: Iterable[str] = ()) -> dict[str, Any]:
+    """What a fresh process finds, see ``probe``. Raises LoadFailed when it does not live to tell."""
+    command = [sys.executable, "-P", "-m", "servery.package.probe", str(folder), *sorted(hidden)]
     try:
         done = subprocess.run(
             command, input=json.dumps(mlmodel).encode(), capture_output=True, timeout=PROBE_TIMEOUT_SECONDS, check=False
         )
-        found = json.loads(done.stdout)
+        found: dict[str, Any] = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         cause = f"it was not ready within {PROBE_TIMEOUT_SECONDS} s in a fresh process."
         raise LoadFailed(f"The model '{name}'", cause) from None
     except ValueError:
         cause = f"a fresh process that loaded it ended with status {done.returncode}."
         raise LoadFailed(f"The model '{name}'", cause) from None
-    if found["error"] is not None:
-        raise LoadFailed(f"The model '{name}'", f"in a fresh process, {found['error']}")
-    return requirements_of(found["modules"])
+    return found
+
+
+def doubtful_modules(importers: Mapping[str, Iterable[str]]) -> frozenset[str]:
+    """The modules that only installed libraries asked for, and that none of those which are needed requires.
+
+    Asked for by the guest, which unpickles the model, and by the model's own code: those are needed.
+    """
+    of_module = metadata.packages_distributions()
+    installed = {module: _distributions_of([module], of_module) for module in importers}
+
+    def is_own(importer: str) -> bool:
+        is_library = importer in sys.stdlib_module_names or bool(_distributions_of([importer], of_module))
+        return importer in _READERS or not is_library
+
+    needed = {name for module, asking in importers.items() if any(map(is_own, asking)) for name in installed[module]}
+    needed = needed.union(*map(_closure, needed))
+    return frozenset(module for module, names in installed.items() if names and not names & needed)
 
 
 def requirements_of(modules: Iterable[str]) -> list[str]:
     """The requirements that these imported top-level modules tell of, by the rule above."""
-    return [f"{name}=={_installed_version(name)}" for name in sorted(_reduce(_distributions_of(modules)))]
+    names = _distributions_of(modules, metadata.packages_distributions())
+    return [f"{name}=={_installed_version(name)}" for name in sorted(_reduce(names))]
 
 
-def _distributions_of(modules: Iterable[str]) -> set[str]:
+def _distributions_of(modules: Iterable[str], of_module: Mapping[str, Sequence[str]]) -> set[str]:
     """The distributions that installed these top-level modules, without those that no index has."""
-    of_module = metadata.packages_distributions()
     names = {canonicalize_name(name) for module in modules for name in of_module.get(module, ())}
     return {name for name in names - _NEVER_LISTED if not _is_editable(name)}
 

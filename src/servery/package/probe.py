@@ -1,7 +1,8 @@
 """A fresh process that loads a package and proves it on its example, as a worker does, to see what that needs.
 
-Run as ``python -P -m servery.package.probe FOLDER`` with the parsed MLmodel as JSON on its input. It writes one JSON
-object: ``modules``, the top-level modules that were imported for the model, and ``error``, a sentence or null.
+Run as ``python -P -m servery.package.probe FOLDER [MODULE...]`` with the parsed MLmodel as JSON on its input. The named
+top-level modules are hidden, as if they were not installed. It writes one JSON object: ``importers``, for each
+top-level module that was imported for the model those that asked for it, and ``error``, a sentence or null.
 It imports the guest and the standard library only, so that what it finds is the model's.
 """
 
@@ -21,14 +22,15 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     folder, mlmodel = sys.argv[1], json.load(sys.stdin)
     before = set(sys.modules)
-    _hide_orjson_from_guest()
+    sys.meta_path[:] = [_Hiding(finder, frozenset(sys.argv[2:])) for finder in sys.meta_path]
+    importers = _watch_imports()
     try:
         error = _try_model(folder, mlmodel)
     except Exception as raised:
         error = f"{type(raised).__name__}: {raised}"
     modules = sorted({name.partition(".")[0] for name in set(sys.modules) - before})
     with answer:
-        json.dump({"modules": modules, "error": error}, answer)
+        json.dump({"importers": {name: sorted(importers.get(name, ())) for name in modules}, "error": error}, answer)
 
 
 def _try_model(folder: str, mlmodel: Mapping[str, Any]) -> str | None:
@@ -51,17 +53,37 @@ def _import_pandas() -> None:
         return
 
 
-def _hide_orjson_from_guest() -> None:
-    """The guest uses orjson where it finds it, and needs it nowhere; a model that imports it still gets it."""
-    real_import = builtins.__import__
+def _watch_imports() -> Mapping[str, set[str]]:
+    """From now on, who imports what, by top-level names; unpickling imports in the name of who unpickles.
 
-    def without_orjson(name: str, globals: Mapping[str, Any] | None = None, *rest: Any) -> Any:  # noqa: A002
-        importer = str((globals or {}).get("__name__", ""))
-        if name == "orjson" and importer.startswith("servery_worker."):
+    The guest uses orjson where it finds it, and needs it nowhere, so it does not find it; a model still does.
+    """
+    real_import = builtins.__import__
+    importers: dict[str, set[str]] = {}
+
+    def watched(name: str, globals: Mapping[str, Any] | None = None, *rest: Any) -> Any:  # noqa: A002
+        importer = str((globals or {}).get("__name__", "")).partition(".")[0]
+        if name == "orjson" and importer == "servery_worker":
             raise ImportError(name)
+        importers.setdefault(name.partition(".")[0], set()).add(importer)
         return real_import(name, globals, *rest)
 
-    builtins.__import__ = without_orjson  # type: ignore[assignment]
+    builtins.__import__ = watched  # type: ignore[assignment]
+    return importers
+
+
+class _Hiding:
+    """A finder of modules that does not find some of them; else as it was."""
+
+    def __init__(self, finder: Any, hidden: frozenset[str]) -> None:
+        self._finder = finder
+        self._hidden = hidden
+
+    def find_spec(self, name: str, *rest: Any) -> Any:
+        return None if name.partition(".")[0] in self._hidden else self._finder.find_spec(name, *rest)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._finder, name)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,6 @@ def save_model(
     signature: Any = None,
     requirements: Sequence[str] | None = None,
     metadata: Mapping[str, Any] | None = None,
-    clock: Clock | None = None,
 ) -> None:
     """Save ``model`` as a package in the new folder ``path``.
 
@@ -59,7 +58,6 @@ def save_model(
         requirements: pip requirement lines, used as given. Without them the package is loaded in a fresh process,
             which answers the example again: what it imports is what the model requires.
         metadata: kept in the MLmodel file for people and programs; plain JSON types.
-        clock: where the time of creation comes from; the machine's by default.
 
     Raises:
         AlreadyExists: ``path`` is a file, or a folder with something in it.
@@ -67,13 +65,34 @@ def save_model(
         PredictFailed: the model raises on its example.
         LoadFailed: in that fresh process the model does not load, or answers otherwise.
     """
-    target = Path(path).absolute()
+    write_package(
+        model,
+        Path(path).absolute(),
+        input_example=input_example,
+        signature=signature,
+        requirements=requirements,
+        metadata=metadata,
+        clock=SystemClock(),
+    )
+
+
+def write_package(
+    model: Any,
+    target: Path,
+    *,
+    input_example: Any,
+    signature: Any,
+    requirements: Sequence[str] | None,
+    metadata: Mapping[str, Any] | None,
+    clock: Clock,
+) -> None:
+    """As :func:`save_model`, at the time that ``clock`` tells."""
     lines = None if requirements is None else environment.check_requirements(requirements)
     example = None if input_example is None else make_example(input_example)
     given = _read_given(signature)
     with _staged(target) as folder:
         saved = flavors.save(model, folder)
-        fields = _describe(saved.entries, clock or SystemClock(), metadata)
+        fields = _describe(saved.entries, clock, metadata)
         if example is not None:
             (folder / INPUT_EXAMPLE_FILE).write_bytes(example.input_json)
             (folder / SERVING_EXAMPLE_FILE).write_bytes(example.serving_json)

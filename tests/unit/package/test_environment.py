@@ -7,8 +7,13 @@ import platform
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.pipeline import make_pipeline
 
 from servery.errors import LoadFailed
 from servery.package import PythonModel, environment, save_model
@@ -63,8 +68,9 @@ RULES: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_requirements_follow_from_the_imported_modules(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What INSTALLED has, instead of what this environment has."""
     by_name = {name.lower().replace("_", "-"): distribution for name, distribution in INSTALLED.items()}
 
     def find(name: str) -> Distribution:
@@ -77,8 +83,48 @@ def test_requirements_follow_from_the_imported_modules(rule: str, monkeypatch: p
     monkeypatch.setattr(importlib.metadata, "distribution", find)
     monkeypatch.setattr(importlib.metadata, "version", lambda name: find(name).version)
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: find(name).requires)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_requirements_follow_from_the_imported_modules(rule: str, installed: None) -> None:
     modules, expected = RULES[rule]
     assert environment.requirements_of(modules) == expected
+
+
+# Modules that were imported with those that asked for them, and the ones that may not be needed.
+DOUBTS: dict[str, tuple[dict[str, list[str]], set[str]]] = {
+    "what the pickle names is needed": ({"sklearn": ["servery_worker"], "torch": ["cloudpickle"]}, set()),
+    "what the model's own code imports is needed": (
+        {"torch": ["__main__"], "deep": ["kitchen"], "one": ["mine"]},
+        set(),
+    ),
+    "what a needed library requires is needed": ({"sklearn": ["servery_worker"], "joblib": ["sklearn"]}, set()),
+    "what it merely finds is in doubt": ({"sklearn": ["servery_worker"], "torch": ["sklearn"]}, {"torch"}),
+    "and what that one finds": ({"sklearn": ["__main__"], "torch": ["sklearn"], "deep": ["torch"]}, {"torch", "deep"}),
+    "what nobody was seen to ask for is in doubt": ({"torch": []}, {"torch"}),
+    "what the standard library imports is in doubt": ({"torch": ["multiprocessing"]}, {"torch"}),
+    "the standard library is not": ({"json": ["sklearn"], "zoneinfo": []}, set()),
+}
+
+
+@pytest.mark.parametrize("case", DOUBTS)
+def test_what_only_libraries_asked_for_is_in_doubt(case: str, installed: None) -> None:
+    importers, expected = DOUBTS[case]
+    assert environment.doubtful_modules(importers) == expected
+
+
+def test_a_text_classifier_needs_scikit_learn_and_nothing_that_pandas_or_joblib_found(tmp_path: Path) -> None:
+    model = make_pipeline(TfidfVectorizer(), MultinomialNB()).fit(["win money", "see you"], ["spam", "ham"])
+    save_model(model, tmp_path / "model", input_example=np.array(["win"]))
+    assert names(tmp_path / "model") - {"pandas"} == {"cloudpickle", "numpy", "scikit-learn", "scipy"}
+
+
+def test_what_a_library_imports_on_the_models_behalf_is_listed(tmp_path: Path) -> None:
+    def predict(data: Any) -> Any:
+        return list(pd.Series(["a"], dtype="string[pyarrow]"))
+
+    save_model(predict, tmp_path / "model", input_example={"a": 1.0})
+    assert "pyarrow" in names(tmp_path / "model")
 
 
 def names(path: Path) -> set[str]:

@@ -27,6 +27,7 @@ from servery.errors import AlreadyExists, InvalidInput, LoadFailed, PredictFaile
 from servery.package import PythonModel, infer_signature, load_folder, save_model
 from servery.package.manifest import manifest_of_folder
 from servery.package.mlmodel import read_mlmodel
+from servery.package.writer import write_package
 from servery_worker.predictor import load, prove
 
 FRAME = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "n": [1, 2, 3, 4]})
@@ -68,13 +69,16 @@ def test_the_package_has_every_file_of_an_mlflow_model(tmp_path: Path) -> None:
 
 
 def test_the_mlmodel_file_says_what_mlflows_says(tmp_path: Path) -> None:
-    fields = save(
+    write_package(
         LogisticRegression().fit(FRAME, LABELS),
         tmp_path / "model",
         input_example=FRAME[:2],
+        signature=None,
+        requirements=["pandas"],
         metadata={"owner": "me"},
         clock=FixedClock(),
     )
+    fields = dict(read_mlmodel(tmp_path / "model").fields)
     assert list(fields) == sorted(fields)
     assert fields["flavors"]["python_function"] == {
         "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
