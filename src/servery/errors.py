@@ -91,8 +91,10 @@ class InUse(CallerError):
 
 
 class BodyTooLarge(CallerError):
-    def __init__(self, body_bytes_max: int) -> None:
-        super().__init__(f"The request body is larger than the limit of {body_bytes_max} bytes.")
+    """``message`` replaces the usual sentence."""
+
+    def __init__(self, body_bytes_max: int, *, message: str | None = None) -> None:
+        super().__init__(message or f"The request body is larger than the limit of {body_bytes_max} bytes.")
         self.body_bytes_max = body_bytes_max
 
 

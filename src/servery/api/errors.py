@@ -19,7 +19,6 @@ _TABLE: dict[type[ServeryError], tuple[int, str]] = {
     errors.BodyTooLarge: (413, "BAD_REQUEST"),
     errors.UnsupportedMediaType: (415, "BAD_REQUEST"),
     errors.CallerError: (400, "BAD_REQUEST"),
-    errors.QueueFull: (429, "REQUEST_LIMIT_EXCEEDED"),
     errors.DeadlinePassed: (504, "DEADLINE_EXCEEDED"),
     errors.LimitError: (503, "TEMPORARILY_UNAVAILABLE"),
     errors.PackageInvalid: (400, "INVALID_PARAMETER_VALUE"),

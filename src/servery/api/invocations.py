@@ -11,11 +11,15 @@ from starlette.responses import Response
 
 from servery.api.rpc import read_body
 from servery.api.services import Services
-from servery.errors import DeadlinePassed, Unavailable
+from servery.errors import BodyTooLarge, DeadlinePassed, Unavailable
 from servery.names import parse_endpoint_name
 
 BODY_BYTES_MAX = 64 << 20
 """As much as a gateway takes unless it is told otherwise."""
+_TOO_LARGE = (
+    f"This address forwards requests of at most {BODY_BYTES_MAX} bytes; send a larger one to the endpoint's own "
+    "address, its endpoint_url, where the gateway's setting body_bytes_max counts."
+)
 _ANSWER_SECONDS = 300.0
 """A gateway keeps the request's deadline, and answers when it passes; this is for one that is gone."""
 _TIMEOUT = httpx.Timeout(_ANSWER_SECONDS, connect=2.0)
@@ -34,7 +38,10 @@ async def invoke(services: Services, request: Request) -> Response:
     """The gateway's status, body, Retry-After and X-* headers; 503 while no gateway is live."""
     name = parse_endpoint_name(request.path_params["name"])
     services.deployments.endpoint(name)
-    body = await read_body(request, body_bytes_max=BODY_BYTES_MAX)
+    try:
+        body = await read_body(request, body_bytes_max=BODY_BYTES_MAX)
+    except BodyTooLarge:
+        raise BodyTooLarge(BODY_BYTES_MAX, message=_TOO_LARGE) from None
     client: httpx.AsyncClient = request.app.state.gateway_client
     headers = _passed(request.headers, _REQUEST_HEADERS) | {"accept-encoding": "identity"}
     gateways = services.deployments.gateways()

@@ -19,11 +19,24 @@ async def _health(_services: Services, request: Request) -> Response:
     return PlainTextResponse("OK")
 
 
+async def _livez(_services: Services, _request: Request) -> Response:
+    return PlainTextResponse("OK")
+
+
+async def _readyz(services: Services, _request: Request) -> Response:
+    """503 while endpoints do not follow what is asked: at the start, and while the database cannot be used."""
+    if not services.deployments.healthy:
+        return PlainTextResponse("Endpoints do not follow what is asked at the moment.", status_code=503)
+    return PlainTextResponse("OK")
+
+
 async def _version(_services: Services, _request: Request) -> Response:
     return PlainTextResponse(MLFLOW_VERSION)
 
 
 ROUTES = (
     Route("GET", "/health", _health, Access.PUBLIC),
+    Route("GET", "/livez", _livez, Access.PUBLIC),
+    Route("GET", "/readyz", _readyz, Access.PUBLIC),
     Route("GET", "/version", _version, Access.PUBLIC),
 )

@@ -205,7 +205,11 @@ def _source_path(source: str) -> str:
 
 
 def _unknown_source(source: str) -> InvalidInput:
-    expected = "mlflow-artifacts:/<path of uploaded files>, models:/<name>/<version> or models:/<name>@<alias>"
+    # `mlflow.register_model` sends a folder's path as it is, and uploads nothing.
+    expected = (
+        "mlflow-artifacts:/<path of uploaded files>, models:/<name>/<version> or models:/<name>@<alias> "
+        "(a folder on your machine is uploaded by 'servery register FOLDER --name NAME')"
+    )
     return InvalidInput("source", expected=expected, got=source)
 
 

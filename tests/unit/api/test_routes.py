@@ -39,7 +39,12 @@ def test_the_application_has_the_declared_routes_and_no_other(services: Services
 
 
 def test_only_probes_are_public() -> None:
-    assert {route.path for route in ROUTES if route.access is Access.PUBLIC} == {"/health", "/version"}
+    assert {route.path for route in ROUTES if route.access is Access.PUBLIC} == {
+        "/health",
+        "/livez",
+        "/readyz",
+        "/version",
+    }
 
 
 CHANGES = [route for route in ROUTES if route.method != "GET" and not route.path.endswith("get-latest-versions")]

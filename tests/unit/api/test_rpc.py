@@ -11,8 +11,10 @@ from starlette.testclient import TestClient
 
 from servery.api.app import create_app
 from servery.api.services import Services
-from servery.errors import Unavailable
+from servery.errors import QueueFull, Unavailable
 from servery.registry.service import Registry
+from servery.serving.answers import OF_ERROR
+from tests.servers import wait_until
 from tests.unit.api.conftest import ADDRESS, MLFLOW
 
 CREATE = f"{MLFLOW}/registered-models/create"
@@ -116,6 +118,25 @@ def test_a_busy_server_tells_when_to_come_back(client: TestClient, monkeypatch: 
 
     assert refusal(answer) == (503, "TEMPORARILY_UNAVAILABLE", "The database is busy; try again.")
     assert answer.headers["Retry-After"] == "1"
+
+
+def test_a_full_queue_says_the_same_here_as_at_a_gateway(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise QueueFull("spam", retry_after_seconds=2)
+
+    monkeypatch.setattr(Registry, "create_model", refuse)
+    answer = client.post(CREATE, json={"name": "spam"})
+
+    assert (answer.status_code, answer.json()["error_code"]) == OF_ERROR[QueueFull]
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+
+
+def test_it_is_ready_while_endpoints_follow_what_is_asked(services: Services, client: TestClient) -> None:
+    wait_until(lambda: client.get("/readyz").status_code == 200, "the first round is over")
+
+    services.deployments._reconciler.healthy = False
+    assert client.get("/readyz").status_code == 503
+    assert client.get("/livez").status_code == 200
 
 
 def test_the_health_tells_that_the_reconciler_has_ended(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from servery.api.invocations import BODY_BYTES_MAX
 from tests.control import HttpGateway, control_plane
 from tests.servers import wait_until
 from tests.unit.deployments.examples import CHAMPION, FakeVersions, key
@@ -258,6 +259,15 @@ def test_an_answer_of_the_gateway_comes_back_whole(client: httpx.Client) -> None
 
     refusal = predict(client, body={"inputs": "overload"})
     assert (refusal.status_code, refusal.headers["Retry-After"], refusal.json()) == (429, "7", {"message": "too much"})
+
+
+def test_a_request_too_large_to_be_forwarded_is_told_where_to_go(client: httpx.Client) -> None:
+    create(client)
+    answer = client.post("/serving-endpoints/mail/invocations", content=b" " * (BODY_BYTES_MAX + 1))
+
+    assert answer.status_code == 413
+    assert str(BODY_BYTES_MAX) in answer.json()["message"]
+    assert "endpoint_url" in answer.json()["message"]
 
 
 def test_without_a_gateway_a_prediction_may_be_tried_again(tmp_path: Path) -> None:

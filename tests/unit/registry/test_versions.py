@@ -222,3 +222,8 @@ def test_threads_that_create_versions_get_each_number_once(registry: Registry, u
         numbers = list(threads.map(create, range(64)))
 
     assert sorted(numbers) == list(range(1, 65))
+
+
+def test_a_folder_of_the_callers_machine_is_refused_with_the_command_that_uploads_it(registry: Registry) -> None:
+    with pytest.raises(InvalidInput, match="servery register FOLDER --name NAME"):
+        registry.create_version(SPAM, "/home/me/model")
