@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -84,6 +85,47 @@ def test_an_alias_moves_the_endpoint_and_a_rollback_moves_it_back(run: Run, menu
     assert json.loads(run("predict", menu, "[[4, 0]]").stdout) == [[2, 4, 8]]
     assert "models:/menu/1" in run("rollback", menu).stdout
     assert json.loads(run("predict", menu, "[[4, 0]]").stdout) == [[1, 4, 4]]
+
+
+def test_a_rollback_says_that_the_alias_is_left_and_how_to_follow_it_again(run: Run, menu: str) -> None:
+    assert run("deploy", "brief", f"models:/{menu}/2").returncode == 0
+    deployed = run("deploy", "brief", f"models:/{menu}@champion", "--replicas", "2")
+    assert deployed.returncode == 0, deployed.stderr
+    again = f"servery deploy brief models:/{menu}@champion --replicas 2"
+    assert again in run("rollback", "brief").stdout
+    assert json.loads(run("rollback", "brief", "--json").stdout)["name"] == "brief"
+    assert "follow" not in run("rollback", "brief").stdout
+    assert run("endpoints", "rm", "brief").returncode == 0
+
+
+def test_what_deploy_says_next_works_when_it_is_pasted(run: Run, menu: str) -> None:
+    shown = run("deploy", menu, f"models:/{menu}/1").stdout
+    words = shlex.split(shown.rpartition("Next: servery ")[2])
+    assert words[:2] == ["predict", menu]
+    assert run(*words).returncode == 0
+
+
+def test_a_model_that_is_asked_here_is_kept_in_the_home_that_is_named(run: Run, menu: str, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert json.loads(run("predict", f"models:/{menu}/2", "[[4, 0]]", "--home", str(home)).stdout) == [[2, 4, 8]]
+    assert len(list((home / "packages").iterdir())) == 1
+
+
+def test_an_endpoint_that_has_not_moved_yet_is_not_said_to_have(
+    echo_folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    port, log = free_port(), tmp_path / "log"
+    with servery_process("control", "-p", str(port), "--home", str(tmp_path / "home"), port=port, log=log) as control:
+        wait_until(lambda: answers(f"{control.url}/readyz"), "the control plane is ready")
+        for arguments in (
+            ("register", str(echo_folders[0]), "--name", "menu", "--alias", "champion"),
+            ("register", str(echo_folders[1]), "--name", "menu"),
+            ("deploy", "menu", "models:/menu@champion", "--no-wait"),
+        ):
+            assert servery_command(*arguments, server=control.url).returncode == 0
+        moved = servery_command("models", "alias", "menu", "champion", "2", server=control.url)
+    assert "has moved" not in moved.stdout
+    assert "Endpoint menu is still moving to it. See how it goes: servery endpoints watch menu" in moved.stdout
 
 
 def test_two_versions_share_an_endpoint_by_percentage(run: Run, menu: str) -> None:
@@ -208,9 +250,9 @@ def test_an_unknown_flag_is_a_wrong_call() -> None:
 def test_up_ends_with_status_0_and_takes_its_children_along(tmp_path: Path) -> None:
     with both_planes(tmp_path / "home") as running:
         children = psutil.Process(running.up.process.pid).children(recursive=True)
+        wait_until(lambda: "Servery is up" in running.up.log.read_text(), "it says that it is up")
         assert running.up.terminate() == 0
     assert not [child for child in children if child.is_running()]
-    assert "Servery is up" in running.up.log.read_text()
 
 
 def test_up_starts_a_child_again_that_died(both: Both, run: Run, menu: str) -> None:

@@ -94,7 +94,6 @@ def examine(home: Path | None, server: str | None) -> Iterator[Finding]:
     yield _port(control.host, control.port, "--port", "/health")
     yield _port(gateway.host, gateway.gateway_port, "--gateway-port", "/livez")
     yield _server(client.server)
-    yield _program("uv", "installs models' own environments")
     yield _program("wrk", "drives the benchmark")
 
 

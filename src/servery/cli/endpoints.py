@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,9 +51,10 @@ def deploy(
                 status.update(f"Deploying {endpoint}: {_progress_text(found)}")
 
         found = client.deploy(endpoint, shares, replicas=replicas, wait=wait, timeout_seconds=timeout, progress=show)
+        example = client.input_example(shares[0][0]) if wait and not json else None
     _show(found, json=json)
-    if not json:
-        typer.echo(f"Next: servery predict {endpoint} JSON")
+    if example is not None:
+        typer.echo(f"Next: servery predict {endpoint} {shlex.quote(example)}")
 
 
 def parse_shares(texts: list[str]) -> list[tuple[str, int]]:
@@ -73,8 +75,24 @@ def parse_shares(texts: list[str]) -> list[tuple[str, int]]:
 def rollback(endpoint: EndpointName, timeout: Timeout = 600.0, server: Server = None, json: Json = False) -> None:
     """Move an endpoint back. It serves again what it served before its last change."""
     with connect(server) as client, progress(f"Rolling {endpoint} back…", quiet=json):
+        before = client.endpoint(endpoint)
         found = client.rollback(endpoint, timeout_seconds=timeout)
     _show(found, json=json)
+    again = _follow_again(before)
+    if again and not json:
+        typer.echo(f"It keeps this version and no longer follows an alias. To follow again: {again}")
+
+
+def _follow_again(before: Endpoint) -> str | None:
+    """The command that makes an endpoint follow the aliases that it followed before; None where it followed none."""
+    asked = before.pending or before.entities
+    if all(entity.alias is None for entity in asked):
+        return None
+    uris = [f"models:/{entity.model}@{entity.alias}" if entity.alias else entity.uri for entity in asked]
+    shares = [f"{uri}={entity.percent}" for uri, entity in zip(uris, asked, strict=True)] if len(asked) > 1 else uris
+    replicas = max(entity.replicas for entity in asked)
+    words = ["servery", "deploy", before.name, *shares, *(["--replicas", str(replicas)] if replicas > 1 else [])]
+    return shlex.join(words)
 
 
 @group.command("ls")

@@ -125,7 +125,7 @@ def set_alias(
     server: Server = None,
     json: Json = False,
 ) -> None:
-    """Point an alias at a version. Waits until the endpoints that follow it have moved."""
+    """Point an alias at a version. Waits, a minute at most, until the endpoints that follow it have moved."""
     from servery.client import DeployFailed
 
     if (version is None) is not delete:
@@ -146,10 +146,18 @@ def set_alias(
         typer.echo(f"Alias {alias} of {name} points at version {version}.")
         for endpoint in followers:
             if not endpoint.failure:
-                typer.echo(f"Endpoint {endpoint.name} has moved to it.")
+                typer.echo(_move_text(endpoint))
     for endpoint in followers:
         if endpoint.failure:
             raise DeployFailed(endpoint.name, endpoint.failure)
+
+
+def _move_text(endpoint: Endpoint) -> str:
+    from servery.client import Update
+
+    if endpoint.update is Update.DONE:
+        return f"Endpoint {endpoint.name} has moved to it."
+    return f"Endpoint {endpoint.name} is still moving to it. See how it goes: servery endpoints watch {endpoint.name}"
 
 
 def _followers(client: Client, name: str, alias: str) -> list[Endpoint]:

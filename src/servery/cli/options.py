@@ -25,9 +25,9 @@ InsecureNoAuth = Annotated[
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True)]
 
 
-def connect(server: str | None) -> Client:
-    """A client of the server that was named, by the flag, the environment or the settings file."""
+def connect(server: str | None, home: Path | None = None) -> Client:
+    """A client of the server that was named, by the flag, the environment or the settings file in ``home``."""
     from servery.client import Client
     from servery.config import ClientConfig, load_config
 
-    return Client(load_config(ClientConfig, {"server": server}).server)
+    return Client(load_config(ClientConfig, {"server": server, "home": home}).server)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from servery.cli.options import Json, Server, connect
+from servery.cli.options import Home, Json, Server, connect
 from servery.cli.output import print_json
 from servery.errors import InvalidInput
 
@@ -29,16 +29,17 @@ def predict(
         Path | None, typer.Option("--input", "-i", help="Read a .json or .csv file instead; '-' is standard input.")
     ] = None,
     server: Server = None,
+    home: Home = None,
     json: Json = False,
 ) -> None:
     """Ask an endpoint, or a model, about some data. A model is loaded right here, without a server."""
     body, content_type = _read(data, file)
     request = body if content_type == _CSV else _request(body)
     if _is_model_uri(target):
-        predictions = _predict_here(target, request, content_type, server)
+        predictions = _predict_here(target, request, content_type, server, home)
         print_json({"predictions": predictions} if json else predictions)
         return
-    with connect(server) as client:
+    with connect(server, home) as client:
         answer = client.ask(target, request, content_type)
     if json:
         print_json(answer)
@@ -81,9 +82,9 @@ def _is_model_uri(target: str) -> bool:
     return target.startswith("models:/") or "/" in target or (Path(target) / "MLmodel").is_file()
 
 
-def _predict_here(uri: str, request: bytes, content_type: str, server: str | None) -> Any:
+def _predict_here(uri: str, request: bytes, content_type: str, server: str | None, home: Path | None) -> Any:
     from servery.client import load_model
     from servery.client.load import answer_here
 
-    answer = answer_here(load_model(uri, server=server), request, content_type)
+    answer = answer_here(load_model(uri, server=server, home=home), request, content_type)
     return answer["predictions"] if isinstance(answer, dict) and "predictions" in answer else answer

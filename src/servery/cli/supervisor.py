@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from servery.errors import SetupError
 
@@ -32,7 +33,7 @@ class Child:
 
 
 class Supervisor:
-    """Children are started in the order given and ended in the opposite one."""
+    """Children are started in order, each as soon as the one before listens, and ended in the opposite order."""
 
     def __init__(self, children: Sequence[Child], say: Callable[[str], None]) -> None:
         self._children = children
@@ -53,8 +54,11 @@ class Supervisor:
             for child in self._children:
                 started = _Running(child, await _start(child))
                 running.append(started)
-                if not await self._unless_stopped(started.until_ready()):
+                # What calls the one before waits in its queue from here on, and is answered once it is ready.
+                if not await self._unless_stopped(started.until_listening()):
                     return
+            if not await self._unless_stopped(_until_all_ready(running)):
+                return
             on_ready()
             keepers = [asyncio.create_task(self._keep(one)) for one in running]
             await self._stop.wait()
@@ -106,17 +110,39 @@ class _Running:
         self.child = child
         self.process = process
 
+    async def until_listening(self) -> None:
+        """Its port takes connections. Raises SetupError when it ends instead, or when that takes too long."""
+        address = urlsplit(self.child.ready_url)
+
+        async def is_listening() -> bool:
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection(address.hostname, address.port)
+                writer.close()
+                return True
+            return False
+
+        await self._until(is_listening)
+
     async def until_ready(self) -> None:
+        """It answers. Raises SetupError as :meth:`until_listening`."""
         import httpx
 
+        async with httpx.AsyncClient(trust_env=False, timeout=2.0) as connections:
+
+            async def is_ready() -> bool:
+                with suppress(httpx.TransportError):
+                    return (await connections.get(self.child.ready_url)).is_success
+                return False
+
+            await self._until(is_ready)
+
+    async def _until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.child.ready_timeout_seconds
-        async with httpx.AsyncClient(trust_env=False, timeout=2.0) as connections:
-            while self.process.returncode is None and loop.time() < deadline:
-                with suppress(httpx.TransportError):
-                    if (await connections.get(self.child.ready_url)).is_success:
-                        return
-                await asyncio.sleep(0.05)
+        while self.process.returncode is None and loop.time() < deadline:
+            if await condition():
+                return
+            await asyncio.sleep(0.02)
         if self.process.returncode is None:
             raise SetupError(f"The {self.child.name} did not answer in {self.child.ready_timeout_seconds:g} s.")
         raise SetupError(f"The {self.child.name} ended {_how(self.process.returncode)} instead of starting.")
@@ -135,6 +161,15 @@ class _Running:
     def kill(self) -> None:
         with suppress(ProcessLookupError):
             self.process.kill()
+
+
+async def _until_all_ready(running: Sequence[_Running]) -> None:
+    waits = [asyncio.ensure_future(one.until_ready()) for one in running]
+    try:
+        await asyncio.gather(*waits)
+    finally:
+        for wait in waits:  # The first one that fails ends them all.
+            wait.cancel()
 
 
 async def _start(child: Child) -> asyncio.subprocess.Process:

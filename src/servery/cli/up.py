@@ -26,6 +26,7 @@ def up(
     from servery.cli.processes import check_host, end_with_parent
     from servery.cli.supervisor import Child, Supervisor
     from servery.config import ControlConfig, GatewayConfig, load_config, prepare_home
+    from servery.errors import InvalidInput
 
     end_with_parent(with_parent)
     shared = {"host": host, "home": home, "insecure_no_auth": insecure_no_auth or None}
@@ -35,6 +36,9 @@ def up(
     ports = ((control.port, "--port"), (gateway.gateway_port, "--gateway-port"))
     check_host(control.host, insecure_no_auth=control.insecure_no_auth)
     prepare_home(control.home)
+    if control.port == gateway.gateway_port:
+        expected = "another port than the control plane's --port"
+        raise InvalidInput("--gateway-port", expected=expected, got=str(gateway.gateway_port))
     for number, flag in ports:
         check_port(control.host, number, flag)
     common = ["--home", str(control.home), "--host", control.host]

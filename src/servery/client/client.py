@@ -12,6 +12,7 @@ from servery.client.registry_calls import RegistryCalls
 from servery.client.scoring import encode_request
 from servery.client.transport import Transport, Unreachable
 from servery.clock import Clock, SystemClock
+from servery.config import ClientConfig, load_config
 from servery.errors import RemoteError
 from servery.names import parse_endpoint_name
 
@@ -27,13 +28,17 @@ class Client(RegistryCalls, EndpointCalls):
 
     def __init__(
         self,
-        server: str = "http://127.0.0.1:8400",
+        server: str | None = None,
         *,
         timeout_seconds: float = 60.0,
         move_timeout_seconds: float = 900.0,
         clock: Clock | None = None,
     ) -> None:
-        """``move_timeout_seconds`` is for calls that the server answers when endpoints have moved."""
+        """Without ``server``, the one that ``SERVERY_SERVER`` or ``servery.toml`` names, or the one on this machine.
+
+        ``move_timeout_seconds`` is for calls that the server answers when endpoints have moved.
+        """
+        server = load_config(ClientConfig, {}).server if server is None else server
         self._timeout_seconds = timeout_seconds
         control = Transport(server, timeout_seconds=timeout_seconds, advice=_ADVICE)
         RegistryCalls.__init__(self, control, move_timeout_seconds=move_timeout_seconds)

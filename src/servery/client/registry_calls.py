@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 from servery.client.packages import Progress, download_package, upload_package
 from servery.client.records import ModelVersion, RegisteredModel, read_model, read_version
 from servery.client.transport import Transport
-from servery.errors import AlreadyExists, InvalidInput, RemoteError
+from servery.errors import AlreadyExists, InvalidInput, NotFound, RemoteError
 from servery.names import ModelUri, UriKind, parse_alias, parse_digest, parse_model_name, parse_model_uri, parse_version
 
 _MLFLOW = "/api/2.0/mlflow"
 _VERSIONS = "/api/2.0/servery/model-versions"
+_PACKAGES = "/api/2.0/mlflow-artifacts/artifacts/packages"
+_EXAMPLE_BYTES_MAX = 400
+"""What still reads well in a terminal."""
 
 
 class RegistryCalls:
@@ -94,8 +98,24 @@ class RegistryCalls:
         query = {"name": uri.name, "alias": uri.alias}
         return read_version(self._server.json("GET", _VERSIONS, query=query))
 
+    def input_example(self, model_uri: str) -> str | None:
+        """The package's input example as JSON for ``predict``; None where it has none, or none that is short."""
+        path = f"{_PACKAGES}/{self.resolve(model_uri).digest}/serving_input_example.json"
+        try:
+            with self._server.stream("GET", path) as response:
+                if int(response.headers.get("Content-Length", _EXAMPLE_BYTES_MAX + 1)) > _EXAMPLE_BYTES_MAX:
+                    return None
+                request = json.loads(response.read())
+        except (NotFound, ValueError):
+            return None
+        bare = isinstance(request, dict) and set(request) == {"inputs"} and isinstance(request["inputs"], list)
+        return json.dumps(request["inputs"] if bare else request, ensure_ascii=False)
+
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Point the alias at the version; answers when every endpoint that follows it has moved, or failed to."""
+        """Point the alias at the version; answers when every endpoint that follows it has moved, or failed to.
+
+        The server waits a minute for them at most: ``endpoint(name).update`` tells, and ``wait(name)`` waits on.
+        """
         body = {"name": parse_model_name(name), "alias": parse_alias(alias), "version": str(parse_version(version))}
         self._move("POST", f"{_MLFLOW}/registered-models/alias", body)
 

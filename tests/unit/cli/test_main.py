@@ -34,6 +34,7 @@ from servery.errors import InvalidInput
         (["predict", "spam", "-i", "data.xml"], ".json or .csv"),
         (["up", "--port", "a"], "--port"),
         (["up", "--port", "70000"], "--port"),
+        (["up", "--port", "8401", "--gateway-port", "8401"], "another port"),
         (["quickstart", "--data", "nowhere.csv"], "nowhere.csv"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -121,3 +121,15 @@ def test_another_manifest_than_that_of_the_digest_is_refused(tmp_path: Path) -> 
     answers[f"/api/2.0/servery/packages/{other}"] = answers[f"/api/2.0/servery/packages/{digest}"]
     with answering(answers) as transport, pytest.raises(RemoteError, match="another manifest"):
         download_package(transport, other, tmp_path / "package")
+
+
+def test_a_client_without_an_address_goes_where_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVERY_HOME", str(tmp_path))
+    assert Client().server == "http://127.0.0.1:8400"
+    (tmp_path / "servery.toml").write_text('[client]\nserver = "http://127.0.0.1:8500"\n')
+    assert Client().server == "http://127.0.0.1:8500"
+    monkeypatch.setenv("SERVERY_SERVER", "http://127.0.0.1:8600")
+    assert Client().server == "http://127.0.0.1:8600"
+    assert Client("http://127.0.0.1:8700").server == "http://127.0.0.1:8700"
