@@ -223,6 +223,11 @@ def test_a_gateway_port_in_use_leaves_nothing_behind(both: Both, tmp_path: Path)
     assert not answers(f"http://127.0.0.1:{port}/health")
 
 
+def test_a_home_that_another_control_plane_uses_is_refused(both: Both) -> None:
+    done = servery_command("control", "--port", str(free_port()), "--home", str(both.home))
+    failed(done, "Another control plane", str(both.home), "--home")
+
+
 @pytest.mark.parametrize("command", ["up", "control", "gateway"])
 def test_a_home_that_cannot_be_written_is_named(tmp_path: Path, command: str) -> None:
     home = tmp_path / "home"

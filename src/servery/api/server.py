@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import signal
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import uvicorn
 
@@ -18,7 +20,7 @@ from servery.clock import Clock, SystemClock
 from servery.config import ControlConfig, prepare_home, refuse_open_address
 from servery.db.engine import migrate, open_database
 from servery.deployments.service import Deployments
-from servery.errors import AddressRefused
+from servery.errors import AddressRefused, HomeUnusable
 from servery.registry.artifacts.local import LocalArtifactStore
 from servery.registry.service import Registry
 
@@ -34,12 +36,12 @@ def run_control(config: ControlConfig) -> None:
 
     Raises:
         AddressRefused: the port is in use, or the address may not be bound.
-        HomeUnusable: the home folder or the database cannot be used.
+        HomeUnusable: the home folder or the database cannot be used, or another control plane uses it.
     """
     refuse_open_address(config.host, insecure_no_auth=config.insecure_no_auth)
     prepare_home(config.home)
     listener = listen(config.host, config.port)
-    try:
+    with contextlib.closing(listener), _alone(config.home):
         services = build_services(config, SystemClock())
         app = create_app(services)
         settings = uvicorn.Config(
@@ -56,8 +58,18 @@ def run_control(config: ControlConfig) -> None:
             timeout_graceful_shutdown=STOP_TIMEOUT_SECONDS,
         )
         _Server(settings, services).run(sockets=[listener])
-    finally:
-        listener.close()
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Hold the home's lock, which ends with the process: two control planes would both decide on rollouts."""
+    with (home / "control.lock").open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"Another control plane uses the home folder {home}; choose another with --home."
+            raise HomeUnusable(message) from None
+        yield
 
 
 def build_services(config: ControlConfig, clock: Clock) -> Services:
