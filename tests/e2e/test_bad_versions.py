@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,3 +68,22 @@ def test_the_next_good_version_takes_over_after_a_bad_one(
     client.set_alias("mended", "champion", good.version)
     assert client.endpoint("mended").update is Update.DONE
     assert client.predict("mended", [[5, 0]]) == [[2, 5, 10]]
+
+
+def test_a_version_whose_bytes_changed_in_the_store_is_never_served(
+    both: Both, client: servery.Client, echo_folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    client.register(echo_folders[0], name="tampered", alias="champion")
+    client.deploy("tampered", "models:/tampered@champion")
+    folder = shutil.copytree(echo_folders[1], tmp_path / "changed")
+    (folder / "note.txt").write_text("a file of this version alone")
+    version = client.register(folder, name="tampered")
+    sha256 = hashlib.sha256((folder / "note.txt").read_bytes()).hexdigest()
+    (both.home / "blobs" / "sha256" / sha256[:2] / sha256).write_text("a file of this version ALONE")
+
+    client.set_alias("tampered", "champion", version.version)
+
+    endpoint = client.endpoint("tampered")
+    assert endpoint.update is Update.FAILED
+    assert "note.txt" in (endpoint.failure or "")
+    assert client.predict("tampered", [[5, 0]]) == [[1, 5, 5]]

@@ -66,6 +66,7 @@ class Gateway:
         self._counts: dict[tuple[str, str], RequestCounts] = {}
         self._running: dict[Pool, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._broken = False
         # What it works with.
         self._packages = packages
         self._pool_settings = pools
@@ -75,10 +76,9 @@ class Gateway:
 
     @property
     def ready(self) -> bool:
-        """Whether every route can be answered now."""
-        return self.settled_number == self.table.number and all(
-            self._served[key].pool.state is PoolState.READY for key in live_pools(self.table)
-        )
+        """Whether every route can be answered now, and nothing has gone wrong that only a restart mends."""
+        settled = not self._broken and self.settled_number == self.table.number
+        return settled and all(self._served[key].pool.state is PoolState.READY for key in live_pools(self.table))
 
     @property
     def served(self) -> tuple[Served, ...]:
@@ -235,6 +235,7 @@ class Gateway:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
+            self._broken = True
             log.critical("a task of the gateway failed", exc_info=error)
 
 
