@@ -16,7 +16,7 @@ from rich.console import Console
 
 from bench import models, peers, report, servers, wrk
 
-_TURNS = 9
+_TURNS = 5
 
 Start = Callable[[models.Workload], AbstractContextManager[servers.Service]]
 
@@ -117,8 +117,8 @@ def _over_predict_ms(workload: models.Workload, service: servers.Service) -> flo
     """The median of differences between the two p50, each pair measured at once: a machine's speed drifts."""
     differences = []
     for _ in range(_TURNS):
-        bare = models.measure_predict(workload, 0.5, warm_up_seconds=0.1)
-        served = wrk.measure(service.url, service.body, connections=1, seconds=1, warm_up=False)
+        bare = models.measure_predict(workload, 1.0)
+        served = wrk.measure(service.url, service.body, connections=1, seconds=1)
         differences.append(served.p50_ms - bare.p50_ms)
     return median(differences)
 

@@ -62,9 +62,9 @@ def build(folder: Path) -> list[Workload]:
     ]  # fmt: skip
 
 
-def measure_predict(workload: Workload, seconds: float, *, warm_up_seconds: float = 1.0) -> Point:
-    """Call the bare model on one row, in this process, for ``seconds`` after warming up."""
-    _call(workload.predict, warm_up_seconds)
+def measure_predict(workload: Workload, seconds: float) -> Point:
+    """Call the bare model on one row, in this process, for ``seconds`` after a second of warming up."""
+    _call(workload.predict, 1.0)
     took = _call(workload.predict, seconds)
     p50, p99 = np.percentile(took, [50, 99])
     return Point(0, len(took) / sum(took), float(p50) * 1e3, float(p99) * 1e3)

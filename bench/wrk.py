@@ -55,14 +55,13 @@ def require_wrk() -> str:
     return path
 
 
-def measure(url: str, body: Path, *, connections: int, seconds: int, warm_up: bool = True) -> Point:
+def measure(url: str, body: Path, *, connections: int, seconds: int) -> Point:
     """Warm ``url`` up with the same load, then measure it.
 
     Raises:
         GeneratorFailed: wrk gave no result.
     """
-    if warm_up:
-        _run(url, body, connections, _WARMUP_SECONDS)
+    _run(url, body, connections, _WARMUP_SECONDS)
     return _run(url, body, connections, seconds)
 
 
