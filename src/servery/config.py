@@ -179,3 +179,9 @@ def refuse_open_address(host: str, *, insecure_no_auth: bool) -> None:
             f"Refusing to listen on {host}: anybody who reaches it could deploy and query models. "
             "Listen on 127.0.0.1, or insist with --insecure-no-auth."
         )
+
+
+def url_of(host: str, port: int) -> str:
+    """How to reach what listens on ``host``: any address becomes this machine."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(host, host)  # noqa: S104 - only compared
+    return f"http://{reachable}:{port}"

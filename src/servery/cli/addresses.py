@@ -1,4 +1,4 @@
-"""Addresses: whether a port can be listened on, which one is free, how to reach what listens."""
+"""Addresses: whether a port can be listened on, and which one is free."""
 
 from __future__ import annotations
 
@@ -32,9 +32,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def url_of(host: str, port: int) -> str:
-    """How to reach what listens on ``host``: any address becomes this machine."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(host, host)  # noqa: S104
-    return f"http://{reachable}:{port}"

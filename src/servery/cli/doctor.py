@@ -166,8 +166,9 @@ def _is_whole(path: Path, sha256: str) -> bool:
 
 
 def _port(host: str, port: int, flag: str, probe: str) -> Finding:
-    from servery.cli.addresses import check_port, url_of
+    from servery.cli.addresses import check_port
     from servery.client.transport import Transport
+    from servery.config import url_of
 
     check = f"Port {port}"
     try:

@@ -80,9 +80,8 @@ def serve(
     insecure_no_auth: InsecureNoAuth = False,
 ) -> int:
     """Serve one model at one address. With nothing else around it."""
-    from servery.cli.addresses import url_of
     from servery.client.load import local_package
-    from servery.config import ServeConfig, load_config
+    from servery.config import ServeConfig, load_config, url_of
     from servery.package.mlmodel import read_mlmodel
 
     flags = {

@@ -22,10 +22,10 @@ def up(
     """Run control plane and gateway together. Until Ctrl-C."""
     import asyncio
 
-    from servery.cli.addresses import check_port, url_of
+    from servery.cli.addresses import check_port
     from servery.cli.processes import check_host, end_with_parent
     from servery.cli.supervisor import Child, Supervisor
-    from servery.config import ControlConfig, GatewayConfig, load_config, prepare_home
+    from servery.config import ControlConfig, GatewayConfig, load_config, prepare_home, url_of
     from servery.errors import InvalidInput
 
     end_with_parent(with_parent)

@@ -19,7 +19,7 @@ from typing import Any
 import uvloop
 
 from servery.clock import SystemClock
-from servery.config import GatewayConfig, ServeConfig, prepare_home, refuse_open_address
+from servery.config import GatewayConfig, ServeConfig, prepare_home, refuse_open_address, url_of
 from servery.errors import AddressRefused, HomeUnusable, LoadFailed
 from servery.names import EndpointName, ModelName, Version
 from servery.observability.logs import set_up_logs
@@ -86,7 +86,7 @@ async def _gateway(config: GatewayConfig, folder: Path) -> int:
     gateway = _make_gateway(config, packages)
     site = _make_site(config, gateway)
     listener = _bind(config.host, config.gateway_port, flag="--gateway-port")
-    address = f"http://{_url_host(config.host)}:{config.gateway_port}"
+    address = url_of(config.host, config.gateway_port)
     name = f"{socket.gethostname()}-{config.gateway_port}"
     follower = Follower(gateway, copy, server=config.server, name=name, address=address)
     await follower.start()
@@ -184,11 +184,6 @@ def _bind(host: str, port: int, *, flag: str) -> socket.socket:
             raise AddressRefused(f"Port {port} on {host} is in use; choose another with {flag}.") from None
         raise AddressRefused(f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}.") from None
     return listener
-
-
-def _url_host(host: str) -> str:
-    """What a caller writes for ``host``: every address of this machine is reached by loopback."""
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(host, host)  # noqa: S104 - only compared
 
 
 async def _run(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from servery.cli.addresses import free_port, url_of
+from servery.cli.addresses import free_port
 from servery.client.transport import Transport
 from servery.clock import Clock
 from servery.errors import RemoteError, SetupError
@@ -55,7 +55,7 @@ def stage(home: Path, clock: Clock, *, keep: bool) -> Iterator[Stage]:
     Raises:
         SetupError: it did not start; its own words are the reason.
     """
-    from servery.config import prepare_home
+    from servery.config import prepare_home, url_of
 
     prepare_home(home)
     port, gateway_port = free_port(), free_port()
