@@ -1,22 +1,24 @@
 """How each framework's model is loaded: one module a flavor, found by the package's ``loader_module``.
 
 A flavor module has ``load(directory, mlmodel) -> Loaded`` and imports its framework inside functions. To add one,
-write the module and name it in ``_MODULES``.
+write ``<name>.py`` here, for the packages whose loader_module is ``mlflow.<name>``; or, in a distribution of your own,
+a module that an entry point of the group ``servery.flavors``, named like the loader_module, points to. Every other
+package is loaded by the module that it names (``loader_module.py``).
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any, NamedTuple
 
-_MODULES = {
-    "mlflow.sklearn": "sklearn",
-    "servery_python_model": "python_model",
-}
-
+PLUGINS = "servery.flavors"
+"""The group of entry points; the host looks there, too, for what else it can save."""
+_OWN = "mlflow."
 
 FAILURES = (BaseException,)
 """What a model may raise without ending its worker: one that calls ``sys.exit``, or raises what is no ``Exception``,
@@ -38,17 +40,37 @@ def load_flavor(directory: str, mlmodel: Mapping[str, Any]) -> tuple[str, Loaded
     """The name of a package's flavor, and its model.
 
     Raises:
-        LoadError: there is no such flavor, or the model does not load.
+        LoadError: the model does not load.
     """
     entry = python_function(mlmodel)
     loader = entry.get("loader_module")
-    if loader not in _MODULES:
-        served = ", ".join(sorted(_MODULES))
-        raise LoadError(f"The package's loader_module is {loader!r}; the ones that are served: {served}.")
+    if not isinstance(loader, str) or not loader:
+        raise LoadError("The package's MLmodel file names no loader_module.")
     _add_code(directory, entry.get("code"))
-    flavor = _MODULES[loader]
-    module = importlib.import_module(f"{__name__}.{flavor}")
-    return flavor, module.load(directory, mlmodel)
+    module = _find(loader)
+    return module.__name__.rpartition(".")[2], module.load(directory, mlmodel)
+
+
+def _find(loader: str) -> ModuleType:
+    name = loader[len(_OWN) :] if loader.startswith(_OWN) else ""
+    if name.isidentifier() and os.path.isfile(os.path.join(os.path.dirname(__file__), f"{name}.py")):
+        return importlib.import_module(f"{__name__}.{name}")
+    for plugin in plugins():
+        if plugin.name == loader:
+            try:
+                found: ModuleType = plugin.load()
+            except Exception as error:
+                raise LoadError(f"The flavor plugin {plugin.value!r} cannot be imported: {one_line(error)}.") from error
+            return found
+    return importlib.import_module(f"{__name__}.loader_module")
+
+
+def plugins() -> list[Any]:
+    """The entry points of flavors that other distributions bring, sorted by name."""
+    found: Any = importlib.metadata.entry_points()
+    # Python 3.9 gives a dict of the groups.
+    chosen = found.select(group=PLUGINS) if hasattr(found, "select") else found.get(PLUGINS, ())
+    return sorted(chosen, key=lambda entry: str(entry.name))
 
 
 def python_function(mlmodel: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -72,15 +94,30 @@ def _add_code(directory: str, code: Any) -> None:
     sys.path.extend(path for path in inner if path not in sys.path)
 
 
+def framework(name: str, needed_by: str) -> Any:
+    """The module ``name``, imported; raises LoadError that says what lacks it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        if error.name is not None and error.name.partition(".")[0] == name.partition(".")[0]:
+            raise LoadError(f"The model in {needed_by!r} needs {name}, which its environment does not have.") from None
+        raise LoadError(f"The model in {needed_by!r} needs {name}, which does not import: {one_line(error)}.") from None
+
+
 def unpickle(path: str, name: str, load: Callable[[Any], Any]) -> Any:
     """The object in a file; raises LoadError naming the file and the reason."""
+    check_there(path, name)
     try:
         with open(path, "rb") as file:
             return load(file)
-    except FileNotFoundError:
-        raise LoadError(f"The package has no file {name!r}, where its MLmodel says that the model lies.") from None
     except Exception as error:
         raise LoadError(f"The model in {name!r} does not load: {one_line(error)}.") from error
+
+
+def check_there(path: str, name: str) -> None:
+    """Raises LoadError where the package lacks the file or folder ``path``, which it calls ``name``."""
+    if not os.path.exists(path):
+        raise LoadError(f"The package has no file {name!r}, where its MLmodel says that the model lies.")
 
 
 def one_line(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from sklearn.base import BaseEstimator
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression
 
+from servery.package.flavors import servery_python_model
 from servery_worker.predictor import LoadError, load
 
-SERVED = "mlflow.sklearn, servery_python_model"
 X, Y = np.arange(6.0).reshape(3, 2), np.array([0, 1, 1])
 
 
@@ -93,8 +94,11 @@ def test_a_score_is_of_all_rows_so_it_is_never_batched(tmp_path: Path) -> None:
     [
         ({}, "The package's MLmodel file has no flavor python_function."),
         (
-            {"flavors": {"python_function": {"loader_module": "mlflow.spacy"}}},
-            f"The package's loader_module is 'mlflow.spacy'; the ones that are served: {SERVED}.",
+            {"flavors": {"python_function": {"loader_module": "no_such_loader"}}},
+            (
+                "The package's loader_module 'no_such_loader' cannot be imported: "
+                "ModuleNotFoundError: No module named 'no_such_loader'."
+            ),
         ),
         (
             {"flavors": {"python_function": {"loader_module": "mlflow.sklearn", "model_path": "absent.pkl"}}},
@@ -133,6 +137,7 @@ def test_a_model_that_does_not_load_says_why_in_a_sentence(mlmodel: Any, cause: 
 def python_package(folder: Path, model: Any) -> dict[str, Any]:
     (folder / "model.pkl").write_bytes(cloudpickle.dumps(model))
     (folder / "code").mkdir(exist_ok=True)
+    shutil.copy(servery_python_model.__file__, folder / "code")
     entry = {"loader_module": "servery_python_model", "data": "model.pkl", "code": "code"}
     return {"flavors": {"python_function": entry}}
 
@@ -140,7 +145,7 @@ def python_package(folder: Path, model: Any) -> dict[str, Any]:
 def test_a_function_is_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
     predictor = load(str(tmp_path), python_package(tmp_path, lambda data: [item * 2 for item in data]))
-    assert predictor.flavor == "python_model"
+    assert predictor.flavor == "loader_module"
     assert not predictor.batchable  # Nobody knows before it is proved.
     assert predictor.predict([1, 2]) == [2, 4]
 

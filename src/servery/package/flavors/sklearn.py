@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from servery.package import pickling
-from servery.package.flavors.saved import Saved
+from servery.package.flavors.saved import Saved, is_a
 
 _MODEL_FILE = "model.pkl"
 
 
 def takes(model: Any) -> bool:
-    # An object cannot be an estimator when nobody has imported its base class.
-    base = sys.modules.get("sklearn.base")
-    return base is not None and isinstance(model, base.BaseEstimator) and hasattr(model, "predict")
+    return is_a(model, "sklearn.base.BaseEstimator") and hasattr(model, "predict")
 
 
 def save(model: Any, folder: Path) -> Saved:
