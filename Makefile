@@ -6,10 +6,10 @@ UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart install check test bench bench-peers crash faults docs clean
+.PHONY: help quickstart install check test test-flavors bench bench-peers crash faults docs clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 quickstart: $(VENV)/.run  ## the whole story on this machine: train, package, deploy, predict, swap
 	@$(BIN)/servery quickstart
@@ -23,6 +23,10 @@ check: $(VENV)/.dev  ## style, types and import layers
 
 test: check  ## check, then all tests
 	$(BIN)/pytest
+
+test-flavors: $(VENV)/.dev  ## every flavor with every release that is tried, each group's environment made from nothing
+	rm -rf .flavors
+	$(BIN)/python -m tests.flavors.matrix --write
 
 crash: $(VENV)/.dev  ## kill the registry at every writing system call, in all of its operations
 	$(BIN)/python -m tests.crash.campaign
@@ -40,7 +44,7 @@ docs: $(VENV)/.dev  ## the documentation's site, in site/
 	$(BIN)/mkdocs build --strict
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) .tools site bench/.peers
+	rm -rf $(VENV) .tools .flavors site bench/.peers
 
 .tools/bin/uv:
 	$(PYTHON) -m venv .tools

@@ -69,10 +69,10 @@ class Server:
 
 @contextmanager
 def servery_process(
-    *arguments: str, port: int, log: Path, environment: dict[str, str] | None = None
+    *arguments: str, port: int, log: Path, environment: dict[str, str] | None = None, interpreter: str = sys.executable
 ) -> Iterator[Server]:
     """Run ``servery ARGUMENTS`` until the block ends; the caller waits for readiness."""
-    command = [sys.executable, "-m", "servery.cli.main", *arguments]
+    command = [interpreter, "-m", "servery.cli.main", *arguments]
     with log.open("ab") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, env={**os.environ, **(environment or {})}, start_new_session=True
@@ -91,14 +91,19 @@ def servery_process(
 
 @contextmanager
 def serving(
-    folder: Path, home: Path, *, workers: int = 1, settings: Mapping[str, object] | None = None
+    folder: Path,
+    home: Path,
+    *,
+    workers: int = 1,
+    settings: Mapping[str, object] | None = None,
+    interpreter: str = sys.executable,
 ) -> Iterator[Server]:
     """``servery serve FOLDER``, ready. ``settings`` are given as environment variables."""
     port = free_port()
     environment = {f"SERVERY_{key.upper()}": str(value) for key, value in (settings or {}).items()}
     arguments = ("serve", str(folder), "-p", str(port), "--workers", str(workers), "--home", str(home))
     log = home.parent / f"{home.name}.log"
-    with servery_process(*arguments, port=port, log=log, environment=environment) as server:
+    with servery_process(*arguments, port=port, log=log, environment=environment, interpreter=interpreter) as server:
         wait_until(server.is_ready, "servery serve is ready", timeout_seconds=START_SECONDS)
         yield server
 

@@ -1,0 +1,103 @@
+"""Train and save the models of one flavor, in the environment whose interpreter runs this.
+
+``python -m tests.flavors.make FOLDER FLAVOR [CASE]`` makes for each case a folder with
+
+    stock/       the package as stock mlflow saves it
+    ours/        the same model as servery.save_model saves it, where it takes such models
+    asked.json   {"bodies": [request body, …], "stock": [answer, …], "ours": [answer, …]}
+
+An answer is what ``mlflow.pyfunc.load_model(…).predict`` gives, as mlflow's scoring server writes it. What went wrong
+lies in ``failed.json``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+from tests.flavors.case import Case
+
+_LLM_KEYS = frozenset({"messages", "prompt", "input"})
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    folder, flavor, *names = sys.argv[1:]
+    module = importlib.import_module(f"tests.flavors.cases.{flavor}")
+    for number, case in enumerate(module.cases()):
+        if names and case.name not in names:
+            continue
+        place = Path(folder) / f"{number:02}"
+        place.mkdir(parents=True)
+        about = {"name": case.name, "ours": case.ours, "tolerance": case.tolerance}
+        (place / "case.json").write_text(json.dumps(about))
+        try:
+            make(case, place)
+        except Exception:
+            (place / "failed.json").write_text(json.dumps(traceback.format_exc()))
+
+
+def make(case: Case, place: Path) -> None:
+    """Save one case's packages, and ask stock mlflow for the answers of both."""
+    import servery
+
+    model, inputs = case.model(), [_split(given) for given in case.inputs()]
+    case.save(model, str(place / "stock"))
+    asked: dict[str, Any] = {
+        "bodies": [body_of(*given) for given in inputs],
+        "stock": _answers(place / "stock", inputs),
+    }
+    if case.ours:
+        data, params = inputs[0]
+        servery.save_model(model, place / "ours", input_example=data if params is None else (data, params))
+        asked["ours"] = _answers(place / "ours", inputs)
+    (place / "asked.json").write_text(json.dumps(asked))
+
+
+def _split(given: Any) -> tuple[Any, dict[str, Any] | None]:
+    if isinstance(given, tuple):
+        data, params = given
+        return data, params
+    return given, None
+
+
+def body_of(data: Any, params: dict[str, Any] | None) -> Any:
+    """The request that asks for the prediction of an input."""
+    from servery_worker.codecs.json_text import dump_json
+
+    if isinstance(data, dict) and not _LLM_KEYS.isdisjoint(data):
+        return json.loads(dump_json({**data, **(params or {})}))
+    if hasattr(data, "to_dict"):  # A frame.
+        split = data.to_dict(orient="split")
+        body: dict[str, Any] = {"dataframe_split": {"columns": split["columns"], "data": split["data"]}}
+    else:
+        body = {"inputs": data}
+    return json.loads(dump_json(body if params is None else {**body, "params": params}))
+
+
+def _answers(folder: Path, inputs: list[tuple[Any, dict[str, Any] | None]]) -> list[Any]:
+    import io
+
+    import mlflow.pyfunc
+    from mlflow.pyfunc.scoring_server import predictions_to_json
+
+    model = mlflow.pyfunc.load_model(str(folder))
+    answers = []
+    for data, params in inputs:
+        written = io.StringIO()
+        output = model.predict(data) if params is None else model.predict(data, params=params)
+        if isinstance(data, dict) and not _LLM_KEYS.isdisjoint(data):
+            json.dump(output, written)
+        else:
+            predictions_to_json(output, written)
+        answers.append(json.loads(written.getvalue()))
+    return answers
+
+
+if __name__ == "__main__":
+    main()
