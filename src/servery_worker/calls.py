@@ -31,6 +31,10 @@ class Call(NamedTuple):
     """The cells that ``layout`` makes the input of."""
     data: Any
     """The input, where there is no layout."""
+    options: int = 0
+    """``wire.Options``"""
+    coerced: tuple[str, ...] = ()
+    """Columns and params of which a value was changed to fit its type."""
 
 
 class Reader:
@@ -41,7 +45,7 @@ class Reader:
         self._specs = self._signature.inputs
         self._layouts = Layouts(self._specs)
 
-    def read(self, media_type: int, content: bytes | memoryview, *, batchable: bool) -> Call:
+    def read(self, media_type: int, content: bytes | memoryview, options: int, *, batchable: bool) -> Call:
         """One request's call.
 
         Raises:
@@ -57,10 +61,11 @@ class Reader:
             if layout is not None:
                 count = len(table.rows)
                 shared = batchable and count <= _SHARED_ROWS_MAX
-                return Call(body, params, (layout, repr(params)) if shared else None, count, layout, table.rows, None)
+                together = (layout, repr(params)) if shared else None
+                return Call(body, params, together, count, layout, table.rows, None, options)
         data = self.slowly(body)
         count, key = _shape_key(data, params) if batchable and body.form is not Form.LLM else (0, None)
-        return Call(body, params, key, count, None, [], data)
+        return Call(body, params, key, count, None, [], data, options)
 
     def slowly(self, body: Body) -> Any:
         """The model's input for a body, by pandas and every check; raises as ``read`` does."""

@@ -14,7 +14,8 @@ from time import perf_counter
 from typing import Any
 
 from servery_worker import wire
-from servery_worker.predictor import LoadError, Predictor, load
+from servery_worker.flavors import loader_module
+from servery_worker.predictor import LoadError, Predictor, Reply, load
 from servery_worker.proof import prove
 
 _CHUNK_BYTES = 1 << 20
@@ -50,6 +51,7 @@ def _load(order: Mapping[str, Any]) -> tuple[Predictor, dict[str, Any]]:
     directory, mlmodel = order["directory"], order["mlmodel"]
     verify(directory, order["files"])
     predictor = load(directory, mlmodel)
+    loader_module.stop_traces()
     example = prove(predictor, directory, mlmodel)
     # What loading built lives as long as the process: the collector need not walk it again at every turn.
     gc.collect()
@@ -66,24 +68,22 @@ def _answer_batches(connection: socket.socket, stream: io.BufferedIOBase, predic
         if kind != wire.Kind.BATCH:
             raise wire.WireError(f"expected BATCH, got kind {kind}")
         requests = wire.decode_batch(memoryview(payload))
-        answers, timings = predictor.answer([(media_type, body) for _, media_type, body in requests])
+        answers, timings = predictor.answer([request[1:] for request in requests])
         fitting = fitting_answers(answers, wire.ANSWERS_BYTES_MAX)
-        results = [wire.Result(id_, outcome, body) for (id_, _, _), (outcome, body) in zip(requests, fitting)]
+        results = [wire.Result(request[0], *answer) for request, answer in zip(requests, fitting)]
         connection.sendall(wire.encode_results(results, timings))
         if len(requests) == 1:
             _stay_awake(connection)
 
 
-def fitting_answers(
-    answers: Sequence[tuple[wire.Outcome, bytes]], bytes_max: int
-) -> Iterator[tuple[wire.Outcome, bytes]]:
+def fitting_answers(answers: Sequence[Reply], bytes_max: int) -> Iterator[Reply]:
     """The answers, in order; one that no longer fits with those before it is refused: the host would take the frame for
     a fault of the worker, and end it."""
     room = bytes_max
     for answer in answers:
-        fits = len(answer[1]) <= room
-        given = answer if fits else (wire.Outcome.UNENCODABLE, b"The model's answer has too many bytes.")
-        room -= len(given[1])
+        fits = len(answer.body) <= room
+        given = answer if fits else Reply(wire.Outcome.UNENCODABLE, b"The model's answer has too many bytes.")
+        room -= len(given.body)
         yield given
 
 

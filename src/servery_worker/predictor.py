@@ -8,25 +8,34 @@ row, each of them is predicted alone, so that only the one at fault fails, and w
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from servery_worker.calls import Call, Reader
 from servery_worker.codecs.answers import plain_answer, rows_of
 from servery_worker.codecs.bodies import BadBody, Form
-from servery_worker.codecs.json_text import Unencodable, json_writer
+from servery_worker.codecs.json_text import Unencodable, dump_bare, json_writer
 from servery_worker.enforcement import enforce
 from servery_worker.flavors import FAILURES, Loaded, LoadError, load_flavor, one_line
 from servery_worker.parameters import enforce_params
 from servery_worker.proof import prove
 from servery_worker.schema import Column, InvalidInput, SchemaError, Signature
-from servery_worker.wire import Outcome, Timings
+from servery_worker.wire import Options, Outcome, Timings
 
 __all__ = ["LoadError", "Predictor", "load", "make_predictor", "prove"]
 
 _MESSAGE_MAX = 500
 _PATH = re.compile(r"(?<![\w.~/])/[\w.+@~-]+(?:/[\w.+@~-]+)+/?")
+
+
+class Reply(NamedTuple):
+    """How one request ended; ``body`` and ``coerced`` are those of a ``wire.Result``."""
+
+    outcome: Outcome
+    body: bytes
+    coerced: tuple[str, ...] = ()
 
 
 class Predictor:
@@ -55,15 +64,17 @@ class Predictor:
         signature = self.signature or Signature()
         return self._predict(enforce(data, signature.inputs), enforce_params(params, signature.params))
 
-    def answer(self, requests: Sequence[tuple[int, memoryview | bytes]]) -> tuple[list[tuple[Outcome, bytes]], Timings]:
-        """Answer each request, ``(MediaType, body)``, in order; never raises for a bad one or for what a model does."""
+    def answer(self, requests: Sequence[tuple[int, int, memoryview | bytes]]) -> tuple[list[Reply], Timings]:
+        """Answer each request, ``(MediaType, Options, body)``, in order; never raises for a bad one or for what a model
+        does.
+        """
         seconds = [0.0, 0.0, 0.0]
         started = perf_counter()
-        answers: list[tuple[Outcome, bytes] | None] = [None] * len(requests)
+        answers: list[Reply | None] = [None] * len(requests)
         groups: dict[Hashable, list[tuple[int, Call]]] = {}
-        for index, (media_type, body) in enumerate(requests):
+        for index, (media_type, options, body) in enumerate(requests):
             try:
-                call = self.read(media_type, body)
+                call = self.read(media_type, body, options)
             except Exception as error:
                 answers[index] = _refusal(error)
             else:
@@ -78,9 +89,9 @@ class Predictor:
                 answers[index] = part
         return [answer for answer in answers if answer is not None], Timings(*seconds)
 
-    def read(self, media_type: int, body: memoryview | bytes) -> Call:
+    def read(self, media_type: int, body: memoryview | bytes, options: int = 0) -> Call:
         """One request, ready to be predicted; raises BadBody or InvalidInput."""
-        return self._reader.read(media_type, body, batchable=self.batchable)
+        return self._reader.read(media_type, body, options, batchable=self.batchable)
 
     def rows_together(self, calls: Sequence[Call], seconds: list[float]) -> list[Any] | None:
         """The plain answers of calls of one key, from one ``predict``; None when that has not an entry a row."""
@@ -95,7 +106,7 @@ class Predictor:
         seconds[2] += perf_counter() - predicted
         return parts
 
-    def _answer_together(self, calls: Sequence[Call], seconds: list[float]) -> list[tuple[Outcome, bytes]] | None:
+    def _answer_together(self, calls: Sequence[Call], seconds: list[float]) -> list[Reply] | None:
         try:
             parts = self.rows_together(calls, seconds)
         except FAILURES:
@@ -103,11 +114,11 @@ class Predictor:
         if parts is None:
             return None
         started = perf_counter()
-        answers = [self._encode(part) for part in parts]
+        answers = [self._encode(part, call) for part, call in zip(parts, calls)]
         seconds[2] += perf_counter() - started
         return answers
 
-    def _answer_alone(self, call: Call, seconds: list[float]) -> tuple[Outcome, bytes]:
+    def _answer_alone(self, call: Call, seconds: list[float]) -> Reply:
         started = perf_counter()
         try:
             data = self._input(call)
@@ -119,12 +130,12 @@ class Predictor:
         try:
             output = self._predict(data, call.params)
         except FAILURES as error:
-            return Outcome.MODEL_RAISED, f"The model raised {scrubbed(error)}".encode(errors="replace")
+            return _raised(error)
         finally:
             predicted = perf_counter()
             seconds[1] += predicted - ready
         try:
-            return self._encode_output(output, wrapped=call.body.form is not Form.LLM)
+            return self._encode_output(output, call)
         finally:
             seconds[2] += perf_counter() - predicted
 
@@ -134,18 +145,21 @@ class Predictor:
         except Exception:
             return self._reader.slowly(call.body)  # Either takes the rows after all, or says what is wrong.
 
-    def _encode_output(self, output: Any, *, wrapped: bool) -> tuple[Outcome, bytes]:
+    def _encode_output(self, output: Any, call: Call) -> Reply:
         try:
             answer = plain_answer(output)
-            return self._encode(answer) if wrapped else (Outcome.OK, self._dump(answer))
         except Exception as error:
             return _unencodable(error)
+        return self._encode(answer, call)
 
-    def _encode(self, predictions: Any) -> tuple[Outcome, bytes]:
+    def _encode(self, answer: Any, call: Call) -> Reply:
+        dump = dump_bare if call.options & Options.BARE_NAN else self._dump
         try:
-            return Outcome.OK, b'{"predictions":' + self._dump(predictions) + b"}"
+            text = dump(answer)
         except Exception as error:
             return _unencodable(error)
+        wrapped = text if call.body.form is Form.LLM else b'{"predictions":' + text + b"}"
+        return Reply(Outcome.OK, wrapped, call.coerced)
 
 
 def load(directory: str, mlmodel: Mapping[str, Any]) -> Predictor:
@@ -182,18 +196,24 @@ def _given_list(predict: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]
     return lambda frame, params: predict(frame.iloc[:, 0].tolist(), params)
 
 
-def _refusal(error: Exception) -> tuple[Outcome, bytes]:
+def _refusal(error: Exception) -> Reply:
     outcome = Outcome.INVALID_INPUT if isinstance(error, InvalidInput) else Outcome.BAD_REQUEST
     expected = isinstance(error, (InvalidInput, BadBody))
     text = str(error) if expected else f"The input cannot be read: {scrubbed(error)}"
-    return outcome, text[:_MESSAGE_MAX].encode(errors="replace")
+    return Reply(outcome, text[:_MESSAGE_MAX].encode(errors="replace"))
 
 
-def _unencodable(error: Exception) -> tuple[Outcome, bytes]:
+def _raised(error: BaseException) -> Reply:
+    mlflow = sys.modules.get("mlflow.exceptions")
+    if mlflow is not None and isinstance(error, mlflow.MlflowException):
+        return Reply(Outcome.MODEL_REFUSED, f"{error.error_code}: {scrubbed(error)}".encode(errors="replace"))
+    return Reply(Outcome.MODEL_RAISED, f"The model raised {scrubbed(error)}".encode(errors="replace"))
+
+
+def _unencodable(error: Exception) -> Reply:
     text = str(error) if isinstance(error, Unencodable) else one_line(error)
-    return Outcome.UNENCODABLE, f"The model's answer cannot be written as JSON: {text}."[:_MESSAGE_MAX].encode(
-        errors="replace"
-    )
+    sentence = f"The model's answer cannot be written as JSON: {text}."[:_MESSAGE_MAX]
+    return Reply(Outcome.UNENCODABLE, sentence.encode(errors="replace"))
 
 
 def scrubbed(error: BaseException) -> str:

@@ -34,7 +34,7 @@ def prove(predictor: Predictor, directory: str, mlmodel: Mapping[str, Any]) -> s
     example = _read(directory, info.get("serving_input_path") or "serving_input_example.json")
     if example is None:
         return "absent"
-    [(outcome, body)], _ = predictor.answer([(MediaType.JSON, example)])
+    [(outcome, body, _)], _ = predictor.answer([(MediaType.JSON, 0, example)])
     if outcome is not Outcome.OK:
         raise LoadError(f"The model does not answer its input example: {body.decode(errors='replace')}")
     predictor.batchable = _is_row_wise(predictor, example)

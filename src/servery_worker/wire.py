@@ -8,9 +8,10 @@ LOADED or LOAD_FAILED, then for each BATCH one RESULTS frame with an answer for 
     LOAD         JSON {"directory": …, "mlmodel": the parsed MLmodel, "files": {relative path: SHA-256}}
     LOADED       JSON {"flavor": …, "batchable": …, "example": "matched" | "answered" | "absent"}
     LOAD_FAILED  JSON {"cause": one sentence}
-    BATCH        u32 count, count × (u64 id, u8 media type, u32 body length), the bodies one after another
+    BATCH        u32 count, count × (u64 id, u8 media type, u8 options, u32 body length), the bodies one after another
     RESULTS      u32 count, f64 decode s, f64 predict s, f64 encode s,
-                 count × (u64 id, u8 outcome, u32 body length), the bodies one after another
+                 count × (u64 id, u8 outcome, u32 body length, u32 note length), each body followed by its note:
+                 the JSON list of names whose values were coerced with loss; no bytes where there are none
 
 WIRE_VERSION grows with every change that an older side would misread; the host refuses a worker of another one.
 This module is imported on both sides and uses the standard library only.
@@ -18,24 +19,27 @@ This module is imported on both sides and uses the standard library only.
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Sequence
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 
 FRAME = struct.Struct("<IB")
 """Length of what follows the length field (kind and payload), and the kind."""
 COUNT = struct.Struct("<I")
-REQUEST = struct.Struct("<QBI")
+REQUEST = struct.Struct("<QBBI")
 RESULTS_HEAD = struct.Struct("<Iddd")
-RESULT = struct.Struct("<QBI")
+RESULT = struct.Struct("<QBII")
 
 FRAME_BYTES_MAX = 1 << 30
 """A longer frame is a fault of the other side, never waited for."""
 ANSWERS_BYTES_MAX = FRAME_BYTES_MAX - (1 << 20)
 """What the bodies of one RESULTS frame may come to."""
+COERCED_NAMES_MAX = 20
+"""How many names of coerced columns and params an answer tells."""
 
 
 class Kind(IntEnum):
@@ -52,6 +56,16 @@ class MediaType(IntEnum):
 
     JSON = 1
     CSV = 2
+    PARQUET = 3
+
+
+class Options(IntFlag):
+    """How one request wants to be treated."""
+
+    STRICT = 1
+    """Refuse a value that its column could only take with loss, instead of taking it as MLflow does."""
+    BARE_NAN = 2
+    """Write NaN and the infinities as the bare words that MLflow writes, which are not JSON, instead of null."""
 
 
 class Outcome(IntEnum):
@@ -67,6 +81,8 @@ class Outcome(IntEnum):
     """The model raised on this input alone."""
     UNENCODABLE = 4
     """The model answered with something that has no form in the answer's media type."""
+    MODEL_REFUSED = 5
+    """The model raised an error that has an error code of MLflow's; the body is the code, ": " and the sentence."""
 
 
 _OUTCOMES = tuple(Outcome)
@@ -80,6 +96,8 @@ class Result(NamedTuple):
     id: int
     outcome: Outcome
     body: bytes
+    coerced: tuple[str, ...] = ()
+    """Columns and params of which a value was changed to fit, at most COERCED_NAMES_MAX."""
 
 
 class Timings(NamedTuple):
@@ -94,24 +112,26 @@ def frame(kind: int, payload: bytes) -> bytes:
     return FRAME.pack(len(payload) + 1, kind) + payload
 
 
-def encode_batch(requests: Sequence[tuple[int, int, bytes]]) -> list[bytes]:
-    """The pieces of a BATCH frame, to be written in order: one head, then each body uncopied."""
+def encode_batch(requests: Sequence[tuple[int, int, int, bytes]]) -> list[bytes]:
+    """The pieces of a BATCH frame of ``(id, MediaType, Options, body)``, to be written in order: one head, then each
+    body uncopied.
+    """
     heads = [COUNT.pack(len(requests))]
-    heads += [REQUEST.pack(id_, media_type, len(body)) for id_, media_type, body in requests]
+    heads += [REQUEST.pack(id_, media_type, options, len(body)) for id_, media_type, options, body in requests]
     head = b"".join(heads)
-    bodies = [body for _, _, body in requests]
+    bodies = [body for _, _, _, body in requests]
     length = 1 + len(head) + sum(map(len, bodies))
     return [FRAME.pack(length, Kind.BATCH) + head, *bodies]
 
 
-def decode_batch(payload: memoryview) -> list[tuple[int, int, memoryview]]:
+def decode_batch(payload: memoryview) -> list[tuple[int, int, int, memoryview]]:
     """The requests of a BATCH payload; the bodies are views into it."""
     (count,) = COUNT.unpack_from(payload, 0)
     position = COUNT.size + count * REQUEST.size
     requests = []
     for index in range(count):
-        id_, media_type, length = REQUEST.unpack_from(payload, COUNT.size + index * REQUEST.size)
-        requests.append((id_, media_type, payload[position : position + length]))
+        id_, media_type, options, length = REQUEST.unpack_from(payload, COUNT.size + index * REQUEST.size)
+        requests.append((id_, media_type, options, payload[position : position + length]))
         position += length
     if position != len(payload):
         raise WireError(f"a BATCH of {len(payload)} bytes whose parts add up to {position}")
@@ -120,10 +140,12 @@ def decode_batch(payload: memoryview) -> list[tuple[int, int, memoryview]]:
 
 def encode_results(results: Sequence[Result], timings: Timings) -> bytes:
     """A whole RESULTS frame."""
-    parts = [RESULTS_HEAD.pack(len(results), *timings)]
-    parts += [RESULT.pack(id_, outcome, len(body)) for id_, outcome, body in results]
-    parts += [body for _, _, body in results]
-    return frame(Kind.RESULTS, b"".join(parts))
+    heads, bodies = [RESULTS_HEAD.pack(len(results), *timings)], []
+    for id_, outcome, body, coerced in results:
+        note = json.dumps(coerced).encode() if coerced else b""
+        heads.append(RESULT.pack(id_, outcome, len(body), len(note)))
+        bodies += [body, note]
+    return frame(Kind.RESULTS, b"".join(heads + bodies))
 
 
 def decode_results(payload: bytes) -> tuple[list[Result], Timings]:
@@ -137,11 +159,23 @@ def decode_results(payload: bytes) -> tuple[list[Result], Timings]:
         position = RESULTS_HEAD.size + count * RESULT.size
         results = []
         for offset in range(RESULTS_HEAD.size, position, RESULT.size):
-            id_, outcome, length = RESULT.unpack_from(payload, offset)
-            results.append(Result(id_, _OUTCOMES[outcome], payload[position : position + length]))
-            position += length
+            id_, outcome, length, note_length = RESULT.unpack_from(payload, offset)
+            note = position + length
+            coerced = _read_note(payload[note : note + note_length]) if note_length else ()
+            results.append(Result(id_, _OUTCOMES[outcome], payload[position:note], coerced))
+            position = note + note_length
     except (struct.error, IndexError) as error:
         raise WireError(f"RESULTS that end early or hold an unknown outcome: {error}") from None
     if position != len(payload):
         raise WireError(f"RESULTS of {len(payload)} bytes whose parts add up to {position}")
     return results, Timings(*seconds)
+
+
+def _read_note(note: bytes) -> tuple[str, ...]:
+    try:
+        names = json.loads(note)
+    except (ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise WireError("RESULTS with a note that is no list of names")
+    return tuple(names[:COERCED_NAMES_MAX])

@@ -423,7 +423,7 @@ def predictors(folders: dict[str, Path]) -> dict[str, Predictor]:
 
 
 def ours(predictor: Predictor, body: bytes, media_type: int) -> tuple[Outcome, Any]:
-    [(outcome, answer)], _ = predictor.answer([(media_type, memoryview(body))])
+    [(outcome, answer, _)], _ = predictor.answer([(media_type, 0, memoryview(body))])
     return outcome, json.loads(answer) if outcome is Outcome.OK else answer.decode()
 
 

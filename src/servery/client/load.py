@@ -43,7 +43,7 @@ def answer_here(model: LoadedModel, body: bytes, content_type: str) -> Any:
     from servery_worker.wire import MediaType, Outcome
 
     media_type = MediaType.CSV if content_type.startswith("text/csv") else MediaType.JSON
-    [(outcome, answer)], _ = model.predictor.answer([(media_type, body)])
+    [(outcome, answer, _)], _ = model.predictor.answer([(media_type, 0, body)])
     if outcome is Outcome.OK:
         return json.loads(answer)
     refused = outcome in (Outcome.BAD_REQUEST, Outcome.INVALID_INPUT)

@@ -233,8 +233,7 @@ def _predict(predictor: Predictor, example: Example) -> Any:
 
 
 def _answer(predictor: Predictor, example: Example) -> bytes:
-    answers, _ = predictor.answer([(MediaType.JSON, example.serving_json)])
-    outcome, body = answers[0]
+    [(outcome, body, _)], _ = predictor.answer([(MediaType.JSON, 0, example.serving_json)])
     if outcome != Outcome.OK:
         cause = body.decode(errors="replace")
         raise PredictFailed(f"The model does not answer its input example as a request: {cause}")

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from servery.errors import ServeryError
-from servery_worker.wire import MediaType, Outcome, Timings
+from servery_worker.wire import MediaType, Options, Outcome, Timings
+
+NO_OPTIONS = Options(0)
 
 
 class Answer(NamedTuple):
@@ -21,6 +23,8 @@ class Answer(NamedTuple):
     """From the request's arrival to the batch's send."""
     timings: Timings
     """What the worker spent on the whole batch."""
+    coerced: tuple[str, ...] = ()
+    """Columns and params of which a value was changed to fit its type."""
 
 
 class Request:
@@ -40,6 +44,7 @@ class Request:
         "number",
         "on_answer",
         "on_refusal",
+        "options",
         "settled",
         "timeout_seconds",
     )
@@ -48,6 +53,7 @@ class Request:
         self,
         body: bytes,
         media_type: MediaType,
+        options: Options = NO_OPTIONS,
         *,
         number: int,
         arrived: float,
@@ -59,6 +65,7 @@ class Request:
         """Unique on its gateway; the worker repeats it with the answer."""
         self.body = body
         self.media_type = media_type
+        self.options = options
         self.arrived = arrived
         self.deadline = arrived + timeout_seconds
         self.timeout_seconds = timeout_seconds

@@ -44,6 +44,11 @@ def dump_json(value: Any) -> bytes:
     return json_writer()(value)
 
 
+def dump_bare(value: Any) -> bytes:
+    """As ``dump_json``, with NaN and the infinities as the bare words that MLflow writes, which are not JSON."""
+    return _dumped(value, bare=True)
+
+
 @cache
 def json_writer() -> Callable[[Any], bytes]:
     """``dump_json`` with the choice of the library made, for the hot path."""
@@ -71,26 +76,30 @@ def _orjson() -> Any:
 
 
 def _dump_plainly(value: Any) -> bytes:
+    return _dumped(value, bare=False)
+
+
+def _dumped(value: Any, *, bare: bool) -> bytes:
     try:
-        return json.dumps(_plain(value), allow_nan=False, separators=(",", ":")).encode()
+        return json.dumps(_plain(value, bare), allow_nan=bare, separators=(",", ":")).encode()
     except RecursionError:
         raise Unencodable("it contains itself or is nested too deeply") from None
     except (TypeError, ValueError) as error:
         raise Unencodable(str(error)) from None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, bare: bool) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
+        return float(value) if bare or math.isfinite(value) else None
     if isinstance(value, dict):
-        return {_key(key): _plain(item) for key, item in value.items()}
+        return {_key(key): _plain(item, bare) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return _plain(_replace(value))
+        return [_plain(item, bare) for item in value]
+    return _plain(_replace(value), bare)
 
 
 def _key(key: Any) -> Any:

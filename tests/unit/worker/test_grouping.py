@@ -84,7 +84,7 @@ def describe(data: Any, params: Any) -> Any:
 @given(tables())
 def test_a_request_is_answered_among_others_as_alone(case: tuple[Specs | None, list[dict[str, Any]]]) -> None:
     specs, values = case
-    requests = [(MediaType.JSON, json.dumps(value).encode()) for value in values]
+    requests = [(MediaType.JSON, 0, json.dumps(value).encode()) for value in values]
     together, _ = Predictor("test", Loaded(describe, row_wise=True), Signature(inputs=specs)).answer(requests)
     fresh = Predictor("test", Loaded(describe, row_wise=True), Signature(inputs=specs))
     apart = [fresh.answer([request])[0][0] for request in requests]

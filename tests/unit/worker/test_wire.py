@@ -6,6 +6,7 @@ import pytest
 
 from servery_worker import wire
 from servery_worker.loop import fitting_answers
+from servery_worker.predictor import Reply
 from servery_worker.wire import Outcome
 
 TIMINGS = wire.Timings(0.001, 0.002, 0.003)
@@ -18,14 +19,18 @@ def payload_of(frame: bytes) -> bytes:
 
 
 def test_a_batch_comes_out_as_it_went_in() -> None:
-    requests = [(7, 1, b'{"inputs": [1]}'), (8, 2, b"a,b\n1,2\n"), (9, 1, b"")]
+    requests = [(7, 1, 0, b'{"inputs": [1]}'), (8, 2, 3, b"a,b\n1,2\n"), (9, 1, 1, b"")]
     frame = b"".join(wire.encode_batch(requests))
     decoded = wire.decode_batch(memoryview(payload_of(frame)))
-    assert [(number, kind, bytes(body)) for number, kind, body in decoded] == requests
+    assert [(number, kind, options, bytes(body)) for number, kind, options, body in decoded] == requests
 
 
 def test_results_come_out_as_they_went_in() -> None:
-    results = [wire.Result(7, wire.Outcome.OK, b"{}"), wire.Result(8, wire.Outcome.MODEL_RAISED, b"no")]
+    results = [
+        wire.Result(7, wire.Outcome.OK, b"{}"),
+        wire.Result(8, wire.Outcome.MODEL_RAISED, b"no"),
+        wire.Result(9, wire.Outcome.OK, b"[]", ("a", "größe, 2", "\ud800")),
+    ]
     assert wire.decode_results(payload_of(wire.encode_results(results, TIMINGS))) == (results, TIMINGS)
 
 
@@ -46,10 +51,18 @@ def test_results_that_do_not_add_up_are_refused(spoil: object) -> None:
         wire.decode_results(spoil(payload))
 
 
+@pytest.mark.parametrize("note", [b"[1]", b'"a"', b"[", b"\xff", b"[" * 100_000], ids=repr)
+def test_a_note_that_is_no_list_of_names_is_refused(note: bytes) -> None:
+    payload = payload_of(wire.encode_results([wire.Result(7, wire.Outcome.OK, b"{}", ("ab",))], TIMINGS))
+    lengths = wire.RESULT.pack(7, wire.Outcome.OK, 2, len(note))
+    with pytest.raises(wire.WireError, match="no list of names"):
+        wire.decode_results(payload[: wire.RESULTS_HEAD.size] + lengths + b"{}" + note)
+
+
 def test_an_answer_that_does_not_fit_in_a_frame_is_refused_alone() -> None:
-    answers = [(Outcome.OK, b"x" * size) for size in (60, 200, 30)]
+    answers = [Reply(Outcome.OK, b"x" * size) for size in (60, 200, 30)]
     assert list(fitting_answers(answers, 150)) == [
         answers[0],
-        (Outcome.UNENCODABLE, b"The model's answer has too many bytes."),
+        Reply(Outcome.UNENCODABLE, b"The model's answer has too many bytes."),
         answers[2],
     ]
