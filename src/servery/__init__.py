@@ -13,13 +13,14 @@ from servery.version import __version__
 if TYPE_CHECKING:
     from servery.client import Client, load_model
     from servery.errors import ServeryError
-    from servery.package import PythonModel, infer_signature, save_model
+    from servery.package import PythonModel, check_compatible, infer_signature, save_model
 
 __all__ = [
     "Client",
     "PythonModel",
     "ServeryError",
     "__version__",
+    "check_compatible",
     "infer_signature",
     "load_model",
     "save_model",
@@ -29,6 +30,7 @@ _HOME_OF = {
     "Client": "servery.client",
     "PythonModel": "servery.package",
     "ServeryError": "servery.errors",
+    "check_compatible": "servery.package",
     "infer_signature": "servery.package",
     "load_model": "servery.client",
     "save_model": "servery.package",

@@ -9,16 +9,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from servery.package.compatibility import Compatibility, check_compatible
     from servery.package.python_model import PythonModel
     from servery.package.reader import LoadedModel, load_folder
     from servery.package.signature import infer_signature
     from servery.package.writer import save_model
 
-__all__ = ["LoadedModel", "PythonModel", "infer_signature", "load_folder", "save_model"]
+__all__ = [
+    "Compatibility",
+    "LoadedModel",
+    "PythonModel",
+    "check_compatible",
+    "infer_signature",
+    "load_folder",
+    "save_model",
+]
 
 _HOME_OF = {
+    "Compatibility": "servery.package.compatibility",
     "LoadedModel": "servery.package.reader",
     "PythonModel": "servery.package.python_model",
+    "check_compatible": "servery.package.compatibility",
     "infer_signature": "servery.package.signature",
     "load_folder": "servery.package.reader",
     "save_model": "servery.package.writer",
