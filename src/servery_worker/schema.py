@@ -94,27 +94,31 @@ Specs = tuple[Union[Column, Tensor], ...]
 
 @dataclass(frozen=True)
 class Signature:
-    """What a model takes and gives. None where nothing is said; an empty tuple where nothing is taken."""
+    """What a model takes and gives. None where nothing is said; no params are an empty tuple."""
 
     inputs: Specs | None = None
     outputs: Specs | None = None
     params: tuple[Param, ...] | None = None
+    is_from_type_hint: bool = False
+    """The model checks its input itself, by the type hint of its ``predict``: it is given the value that was sent."""
 
     @classmethod
     def from_manifest(cls, entry: Mapping[str, Any] | None) -> Signature | None:
         """Read the ``signature`` entry of an MLmodel file.
 
         Raises:
-            SchemaError: it is not what MLflow writes.
+            SchemaError: it is not what MLflow reads, or it contradicts itself.
         """
+        from servery_worker.signature_file import read_params, read_specs
+
         if entry is None:
             return None
         if not isinstance(entry, Mapping):
             raise SchemaError("'signature' is not a mapping")
         return cls(
-            inputs=_read_specs(entry.get("inputs"), "inputs"),
-            outputs=_read_specs(entry.get("outputs"), "outputs"),
-            params=_read_params(entry.get("params")),
+            inputs=read_specs(entry.get("inputs"), "inputs"),
+            outputs=read_specs(entry.get("outputs"), "outputs"),
+            params=read_params(entry.get("params")),
         )
 
     def to_manifest(self) -> dict[str, str | None]:
@@ -124,75 +128,6 @@ class Signature:
             "outputs": _write(self.outputs),
             "params": _write(self.params),
         }
-
-
-def _load_list(text: Any, where: str) -> list[Mapping[str, Any]] | None:
-    if text is None:
-        return None
-    try:
-        entries = json.loads(text) if isinstance(text, str) else text
-    except ValueError:
-        raise SchemaError(f"'signature.{where}' is not JSON") from None
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise SchemaError(f"'signature.{where}' is not a list of objects")
-    return entries
-
-
-def _read_specs(text: Any, where: str) -> Specs | None:
-    entries = _load_list(text, where)
-    if entries is None:
-        return None
-    return tuple(_read_spec(entry, f"{where}[{index}]") for index, entry in enumerate(entries))
-
-
-_NESTED = {ColumnType.ARRAY: "items", ColumnType.OBJECT: "properties", ColumnType.MAP: "values"}
-
-
-def _read_spec(entry: Mapping[str, Any], where: str) -> Column | Tensor:
-    name = entry.get("name")
-    if entry.get("type") == "tensor":
-        try:
-            spec = entry["tensor-spec"]
-            return Tensor(str(spec["dtype"]), tuple(int(size) for size in spec["shape"]), name)
-        except (KeyError, TypeError, ValueError):
-            raise SchemaError(f"'signature.{where}' is a tensor without dtype and shape") from None
-    kind = _read_type(entry, where)
-    # MLflow's reader takes a missing `required` for true on scalars, and for optional on nested types; some older
-    # files say `optional` instead.
-    default = kind not in _NESTED and kind is not ColumnType.ANY
-    required = bool(entry.get("required", not entry["optional"] if "optional" in entry else default))
-    key = _NESTED.get(kind)
-    detail = {key: entry[key]} if key is not None and key in entry else None
-    return Column(kind, name, required, detail)
-
-
-def _read_type(entry: Mapping[str, Any], where: str) -> ColumnType:
-    text = entry.get("type", entry.get("dtype"))
-    try:
-        return ColumnType(text)
-    except ValueError:
-        raise SchemaError(f"'signature.{where}' has the unknown type {text!r}") from None
-
-
-def _read_params(text: Any) -> tuple[Param, ...] | None:
-    entries = _load_list(text, "params")
-    if entries is None:
-        return None
-    params = []
-    for index, entry in enumerate(entries):
-        if not isinstance(entry.get("name"), str):
-            raise SchemaError(f"'signature.params[{index}]' has no name")
-        shape = entry.get("shape")
-        params.append(
-            Param(
-                entry["name"],
-                _read_type(entry, f"params[{index}]"),
-                entry.get("default"),
-                None if shape is None else tuple(shape),
-                {"properties": entry["properties"]} if "properties" in entry else None,
-            )
-        )
-    return tuple(params)
 
 
 def _write(specs: tuple[Any, ...] | None) -> str | None:
