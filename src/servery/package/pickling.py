@@ -9,11 +9,11 @@ from __future__ import annotations
 import pickle
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO
 
 from servery.errors import InvalidInput, SetupError
 
@@ -21,8 +21,8 @@ _OUR_PACKAGES = frozenset({"servery", "servery_worker"})
 _BY_VALUE_OF_OURS = "servery.package.python_model"
 
 
-def dump(model: Any, file: Path) -> None:
-    """Write ``model`` to ``file``.
+def dump(model: Any, file: Path, write: Callable[[Any, BinaryIO], object] | None = None) -> None:
+    """Write ``model`` to ``file``; with ``write``, a framework's own way with pickles.
 
     Raises:
         InvalidInput: something that it holds cannot be pickled.
@@ -31,8 +31,11 @@ def dump(model: Any, file: Path) -> None:
     cloudpickle = import_cloudpickle()
     with _by_value(cloudpickle), file.open("wb") as opened:
         try:
-            # Python's default protocol, as MLflow does: cloudpickle's own default is the newest.
-            cloudpickle.dump(model, opened, protocol=pickle.DEFAULT_PROTOCOL)
+            if write is not None:
+                write(model, opened)
+            else:
+                # Python's default protocol, as MLflow does: cloudpickle's own default is the newest.
+                cloudpickle.dump(model, opened, protocol=pickle.DEFAULT_PROTOCOL)
         except (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError) as error:
             got = f"{type(model).__name__}: {error}"
             raise InvalidInput("model", expected="a model that can be pickled", got=got) from error

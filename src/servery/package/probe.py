@@ -61,14 +61,14 @@ def _watch_imports() -> Mapping[str, set[str]]:
     real_import = builtins.__import__
     importers: dict[str, set[str]] = {}
 
-    def watched(name: str, globals: Mapping[str, Any] | None = None, *rest: Any) -> Any:  # noqa: A002
+    def watched(name: str, globals: Mapping[str, Any] | None = None, *rest: Any, **named: Any) -> Any:  # noqa: A002
         importer = str((globals or {}).get("__name__", "")).partition(".")[0]
         if name == "orjson" and importer == "servery_worker":
             raise ImportError(name)
         importers.setdefault(name.partition(".")[0], set()).add(importer)
-        return real_import(name, globals, *rest)
+        return real_import(name, globals, *rest, **named)
 
-    builtins.__import__ = watched  # type: ignore[assignment]
+    builtins.__import__ = watched
     return importers
 
 
