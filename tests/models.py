@@ -74,4 +74,5 @@ def spoil(package: Path, how: str) -> Path:
     bad = Bad()
     bad.__dict__["how"] = how
     (package / "model.pkl").write_bytes(cloudpickle.dumps(bad))
+    (package / "manifest.json").unlink()
     return package

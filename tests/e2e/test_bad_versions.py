@@ -76,6 +76,7 @@ def test_a_version_whose_bytes_changed_in_the_store_is_never_served(
     client.register(echo_folders[0], name="tampered", alias="champion")
     client.deploy("tampered", "models:/tampered@champion")
     folder = shutil.copytree(echo_folders[1], tmp_path / "changed")
+    (folder / "manifest.json").unlink()
     (folder / "note.txt").write_text("a file of this version alone")
     version = client.register(folder, name="tampered")
     sha256 = hashlib.sha256((folder / "note.txt").read_bytes()).hexdigest()

@@ -41,17 +41,17 @@ class RegistryCalls:
         """Upload the package in the folder ``path`` as the next version of the model ``name``.
 
         Raises:
-            PackageInvalid: the folder is no model package.
+            PackageInvalid: the folder is no model package, or a file of it is not what was saved.
         """
-        from servery.package.manifest import manifest_of_folder
         from servery.package.mlmodel import read_mlmodel
+        from servery.package.seal import checked_manifest
 
         parse_model_name(name)
         if alias is not None:
             parse_alias(alias)
         folder = Path(path)
         read_mlmodel(folder)  # First, so that no other folder is read from end to end.
-        manifest = manifest_of_folder(folder)
+        manifest = checked_manifest(folder)
         source = upload_package(self._server, folder, manifest, progress)
         with suppress(AlreadyExists):
             self._server.json("POST", f"{_MLFLOW}/registered-models/create", body={"name": name})

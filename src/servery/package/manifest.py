@@ -19,6 +19,7 @@ from servery.names import Digest, parse_digest
 PATH_BYTES_MAX = 1024
 MANIFEST_BYTES_MAX = 32 << 20
 """About 200,000 files of a usual path length."""
+BYTECODE_FOLDER = "__pycache__"
 _READ_BYTES = 1 << 20
 
 
@@ -100,7 +101,7 @@ def decode_manifest(body: bytes) -> Manifest:
     if len(body) > MANIFEST_BYTES_MAX:
         raise PackageInvalid(f"The package's manifest is larger than {MANIFEST_BYTES_MAX} bytes.")
     try:
-        manifest = make_manifest([_decode_entry(entry) for entry in json.loads(body)["files"]])
+        manifest = make_manifest([decode_entry(entry) for entry in json.loads(body)["files"]])
         canonical = manifest.encode() == body
     except (ValueError, TypeError, KeyError, RecursionError, InvalidInput):
         canonical = False
@@ -109,7 +110,8 @@ def decode_manifest(body: bytes) -> Manifest:
     return manifest
 
 
-def _decode_entry(entry: dict[str, object]) -> FileEntry:
+def decode_entry(entry: dict[str, object]) -> FileEntry:
+    """One file of a decoded manifest; raises TypeError, KeyError or InvalidInput where it is none."""
     path, size_bytes = entry["path"], entry["size_bytes"]
     if not isinstance(path, str) or type(size_bytes) is not int or size_bytes < 0:
         raise TypeError
@@ -124,32 +126,46 @@ def manifest_of_folder(folder: Path) -> Manifest:
     """
     if not folder.is_dir():
         raise PackageInvalid(f"The package's folder '{folder.name}' does not exist.")
-    files = [FileEntry(path, *_hash(folder / path)) for path in _walk(folder, "")]
+    files = [FileEntry(path, *_hash(folder, path)) for path in files_below(folder)]
     if not files:
         raise PackageInvalid(f"The package's folder '{folder.name}' is empty.")
     return make_manifest(files)
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[str]:
-    with os.scandir(folder / prefix) as entries:
+def files_below(folder: Path) -> Iterator[str]:
+    """The paths of a package's files, in no order. Nothing is opened.
+
+    Raises:
+        PackageInvalid: there is something that is neither a file nor a folder, or a path that a package cannot have.
+    """
+    folders = [""]
+    while folders:
+        prefix = folders.pop()
+        try:
+            entries = list(os.scandir(folder / prefix))
+        except OSError as error:
+            raise PackageInvalid(f"The package's folder '{prefix}' cannot be read: {error.strerror}.") from None
         for entry in entries:
             path = check_relative_path(f"{prefix}{entry.name}")
-            if not entry.is_dir(follow_symlinks=False):
+            if entry.is_file(follow_symlinks=False):
                 yield path
-            elif entry.name != "__pycache__":
-                yield from _walk(folder, f"{path}/")
+            elif not entry.is_dir(follow_symlinks=False):
+                what = "a link" if entry.is_symlink() else "not a regular file"
+                raise PackageInvalid(f"The package's entry '{path}' is {what}; a package holds files and folders only.")
+            elif entry.name != BYTECODE_FOLDER:
+                folders.append(f"{path}/")
 
 
-def _hash(path: Path) -> tuple[Digest, int]:
+def _hash(folder: Path, path: str) -> tuple[Digest, int]:
     # Opened without following a link and without waiting on a pipe, and looked at after opening: nobody can put
     # another file in its place between the look and the reading.
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(folder / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        raise PackageInvalid(f"The package's entry '{path.name}' is a link or cannot be read.") from None
+        raise PackageInvalid(f"The package's entry '{path}' is a link or cannot be read.") from None
     with open(descriptor, "rb", buffering=0) as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise PackageInvalid(f"The package's entry '{path.name}' is not a regular file.")
+            raise PackageInvalid(f"The package's entry '{path}' is not a regular file.")
         sha256, size_bytes = hashlib.sha256(), 0
         while chunk := file.read(_READ_BYTES):
             sha256.update(chunk)

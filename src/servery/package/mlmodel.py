@@ -5,32 +5,25 @@ The form is MLflow's (``mlflow/models/model.py``): YAML with ``flavors``, ``sign
 
 from __future__ import annotations
 
-import datetime
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from servery.errors import PackageInvalid
-from servery.package.manifest import check_relative_path
+from servery.package.manifest import check_relative_path, files_below
+from servery.package.plain_yaml import MLMODEL_BYTES_MAX, load_plain
 from servery_worker.schema import SchemaError, Signature
 
 MLMODEL_FILE = "MLmodel"
-MLMODEL_BYTES_MAX = 1 << 20
-DEPTH_MAX = 32
-NODES_MAX = 50_000
-"""Mappings, lists and scalars, with each alias counted as all that it repeats."""
 
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _FLAVOR_PATHS = (
     *("data", "code", "env", "model_path", "pickled_model"),
-    *("model_data", "python_model", "model_binary", "saved_model_dir"),
+    *("model_data", "python_model", "model_binary", "saved_model_dir", "requirements_file", "peft_adaptor"),
 )
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_FLAVOR_PATH_LISTS = ("components", "extra_files")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +48,8 @@ def read_mlmodel(folder: Path) -> MLmodel:
     """Read and check ``folder/MLmodel``.
 
     Raises:
-        PackageInvalid: it is missing, is not what MLflow writes, or names something outside the folder.
+        PackageInvalid: it is missing, is not what MLflow writes, or names something outside the folder; or the folder
+            holds something that is neither a file nor a folder.
     """
     file = folder / MLMODEL_FILE
     if not folder.is_dir():
@@ -64,10 +58,8 @@ def read_mlmodel(folder: Path) -> MLmodel:
         raise PackageInvalid(f"The folder '{folder}' is no model package: it has no MLmodel file.")
     with file.open("rb") as opened:
         mlmodel = parse_mlmodel(opened.read(MLMODEL_BYTES_MAX + 1))
-    root = folder.resolve()
-    for entry, path in _named_paths(mlmodel.fields):
-        if not (root / path).resolve().is_relative_to(root):
-            raise PackageInvalid(f"'{entry}' in the MLmodel file is a link that leaves the package's folder.")
+    for _ in files_below(folder):
+        pass  # A link or a pipe is refused on the way, wherever it lies: a loader would follow it.
     return mlmodel
 
 
@@ -78,73 +70,13 @@ def parse_mlmodel(text: bytes) -> MLmodel:
         PackageInvalid: it is too large or too deep, no plain YAML mapping, has no python_function flavor, a broken
             signature, or a path that leaves the package's folder.
     """
-    fields = _load_yaml(text)
+    fields = load_plain(text)
     if not isinstance(fields, dict):
         raise PackageInvalid("The MLmodel file is not a mapping of fields.")
     _check_flavors(fields.get("flavors"))
     for entry, path in _named_paths(fields):
         _check_path(entry, path)
     return MLmodel(fields, _read_signature(fields.get("signature")))
-
-
-def _load_yaml(text: bytes) -> Any:
-    if len(text) > MLMODEL_BYTES_MAX:
-        raise PackageInvalid(f"The MLmodel file is larger than {MLMODEL_BYTES_MAX} bytes.")
-    try:
-        decoded = text.decode("utf-8")
-        _check_size(decoded)
-        return _plain(yaml.load(decoded, Loader=_Loader), "the top")  # noqa: S506  # A safe loader, the C one if built.
-    except (yaml.YAMLError, ValueError, OverflowError, TypeError, KeyError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = "" if mark is None else f" (line {mark.line + 1})"
-        raise PackageInvalid(f"The MLmodel file is not plain YAML{where}.") from None
-
-
-def _check_size(text: str) -> None:
-    """Refuse deep nesting and alias bombs from the parser's events, before anything is built."""
-    open_nodes: list[tuple[str | None, int]] = []  # The anchor of each open collection and the nodes before it.
-    sizes: dict[str, int] = {}
-    nodes = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.AliasEvent):
-            nodes += sizes.get(event.anchor or "", 0)
-        elif isinstance(event, yaml.ScalarEvent):
-            nodes += 1
-            if event.anchor is not None:
-                sizes[event.anchor] = 1
-        elif isinstance(event, yaml.CollectionStartEvent):
-            open_nodes.append((event.anchor, nodes))
-            nodes += 1
-            if event.anchor is not None:
-                sizes[event.anchor] = NODES_MAX + 1  # Until it ends: an alias inside itself would repeat without end.
-        elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, before = open_nodes.pop()
-            if anchor is not None:
-                sizes[anchor] = nodes - before
-        if len(open_nodes) > DEPTH_MAX or nodes > NODES_MAX:
-            raise PackageInvalid(
-                f"The MLmodel file holds more than {DEPTH_MAX} levels or {NODES_MAX} entries, aliases counted in full."
-            )
-
-
-def _plain(value: Any, where: str) -> Any:
-    """The same value in JSON types: dates become text, and not-a-number becomes null."""
-    if isinstance(value, dict):
-        if not all(isinstance(key, str | int | float | None) for key in value):
-            raise PackageInvalid(f"The MLmodel file has a key under {where} that is not text.")
-        return {_plain(str(key), where): _plain(item, f"'{key}'") for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item, where) for item in value]
-    if isinstance(value, str):
-        value.encode()  # A lone surrogate has no form in JSON; the ValueError is caught above.
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) < 1 << 63):
-        return value
-    if isinstance(value, datetime.date):
-        return str(value)
-    raise PackageInvalid(f"The MLmodel file has a value under {where} that is no text, number, list or mapping.")
 
 
 def _check_flavors(flavors: Any) -> None:
@@ -158,17 +90,9 @@ def _check_flavors(flavors: Any) -> None:
 
 
 def _named_paths(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Each entry that names a file or folder of the package, with its value.
-
-    ``model_code_path`` is not among them: MLflow writes the path on the author's machine and reads its last part.
-    """
+    """Each entry that names a file or folder of the package, with its value."""
     for flavor, entries in fields["flavors"].items():
-        for key in _FLAVOR_PATHS:
-            yield from _paths_in(f"flavors.{flavor}.{key}", entries.get(key))
-        artifacts = entries.get("artifacts")
-        for name, artifact in artifacts.items() if isinstance(artifacts, dict) else ():
-            path = artifact.get("path") if isinstance(artifact, dict) else artifact
-            yield from _paths_in(f"flavors.{flavor}.artifacts.{name}.path", path)
+        yield from _flavor_paths(f"flavors.{flavor}", entries)
     for key, names in (
         ("saved_input_example_info", ("artifact_path", "serving_input_path")),
         ("servery", ("example_output",)),
@@ -178,6 +102,23 @@ def _named_paths(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             raise PackageInvalid(f"'{key}' in the MLmodel file is not a mapping.")
         for name in names:
             yield from _paths_in(f"{key}.{name}", (entry or {}).get(name))
+
+
+def _flavor_paths(where: str, entries: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key in _FLAVOR_PATHS:
+        yield from _paths_in(f"{where}.{key}", entries.get(key))
+    for key in _FLAVOR_PATH_LISTS:
+        listed = entries.get(key) or []
+        for item in listed if isinstance(listed, list) else [listed]:
+            yield from _paths_in(f"{where}.{key}", item)
+    artifacts = entries.get("artifacts")
+    for name, artifact in artifacts.items() if isinstance(artifacts, dict) else ():
+        path = artifact.get("path") if isinstance(artifact, dict) else artifact
+        yield from _paths_in(f"{where}.artifacts.{name}.path", path)
+    code = entries.get("model_code_path")
+    if code is not None:
+        # MLflow writes the path on the author's machine, and reads its last part.
+        yield f"{where}.model_code_path", re.split(r"[/\\]", code)[-1] if isinstance(code, str) else code
 
 
 def _paths_in(entry: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from servery.errors import LoadFailed
 from servery.package.mlmodel import MLmodel, read_mlmodel
+from servery.package.seal import SEAL_FILE, checked_manifest
 from servery_worker.predictor import LoadError, Predictor, load
 from servery_worker.schema import Signature
 
@@ -37,10 +38,12 @@ def load_folder(folder: Path) -> LoadedModel:
     """Load the package in ``folder``.
 
     Raises:
-        PackageInvalid: the MLmodel file cannot be read.
+        PackageInvalid: the MLmodel file cannot be read, or a file is not what the package's seal says.
         LoadFailed: the model cannot be loaded here.
     """
     mlmodel = read_mlmodel(folder)
+    if (folder / SEAL_FILE).exists():
+        checked_manifest(folder)
     try:
         return LoadedModel(load(str(folder.absolute()), mlmodel.fields), mlmodel)
     except LoadError as error:

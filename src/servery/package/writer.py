@@ -26,6 +26,7 @@ from servery.package import environment, flavors
 from servery.package.example import EXAMPLE_OUTPUT_FILE, INPUT_EXAMPLE_FILE, SERVING_EXAMPLE_FILE, Example, make_example
 from servery.package.flavors.saved import Saved
 from servery.package.mlmodel import MLMODEL_FILE, parse_mlmodel
+from servery.package.seal import seal
 from servery.package.signature import as_rows, infer_signature
 from servery_worker.flavors import Loaded
 from servery_worker.predictor import Predictor, make_predictor
@@ -106,6 +107,7 @@ def write_package(
         if lines is None:
             lines = environment.infer_requirements(folder, parse_mlmodel(text).fields, name=target.name)
         environment.write_environment(folder, lines)
+        seal(folder)
 
 
 @contextmanager

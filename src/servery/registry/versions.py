@@ -20,8 +20,10 @@ from servery.db.registry_tables import (
 )
 from servery.errors import InvalidInput, PackageInvalid
 from servery.names import Alias, Digest, ModelName, Version, parse_model_uri
-from servery.package.manifest import Manifest
-from servery.package.mlmodel import MLMODEL_BYTES_MAX, MLMODEL_FILE, MLmodel, parse_mlmodel
+from servery.package.manifest import MANIFEST_BYTES_MAX, Manifest
+from servery.package.mlmodel import MLMODEL_FILE, MLmodel, parse_mlmodel
+from servery.package.plain_yaml import MLMODEL_BYTES_MAX
+from servery.package.seal import SEAL_FILE, check_seal
 from servery.registry.artifact_files import ArtifactFiles, parse_artifact_path
 from servery.registry.models import Models
 from servery.registry.part import model_row, version_row
@@ -63,7 +65,7 @@ class Versions(ArtifactFiles, Models):
 
         Raises:
             InvalidInput: the source is of another kind, or a text is beyond the limits.
-            PackageInvalid: there is no model package at the source.
+            PackageInvalid: there is no model package at the source, or it is not what its seal says.
         """
         for field, text in {"description": description, "run_id": run_id, "run_link": run_link}.items():
             check_text(field, text)
@@ -176,6 +178,12 @@ class Versions(ArtifactFiles, Models):
         with self.open_blob(entry.sha256).file as file:
             return parse_mlmodel(file.read(MLMODEL_BYTES_MAX + 1))
 
+    def _check_seal(self, manifest: Manifest) -> None:
+        entry = next((file for file in manifest.files if file.path == SEAL_FILE), None)
+        if entry is not None:
+            with self.open_blob(entry.sha256).file as file:
+                check_seal(manifest, file.read(MANIFEST_BYTES_MAX + 1))
+
     def _freeze_source(self, source: str) -> tuple[Digest, Manifest | None, str]:
         """The digest, the manifest when it may be new, and the source as it is remembered."""
         if source.startswith("models:/"):
@@ -187,6 +195,7 @@ class Versions(ArtifactFiles, Models):
             return origin.digest, None, f"models:/{origin.name}/{origin.version}"
         manifest = self.freeze(_source_path(source))
         self.mlmodel(manifest)
+        self._check_seal(manifest)
         return manifest.digest, manifest, source
 
 

@@ -23,7 +23,7 @@ from servery.config import GatewayConfig, ServeConfig, prepare_home, refuse_open
 from servery.errors import AddressRefused, HomeUnusable, LoadFailed
 from servery.names import EndpointName, ModelName, Version
 from servery.observability.logs import set_up_logs
-from servery.package.manifest import manifest_of_folder
+from servery.package.seal import checked_manifest
 from servery.routing import PoolSpec, PoolState, Route, RoutingTable, Share, pool_key
 from servery.serving.batcher import QueueLimits
 from servery.serving.follower import Follower, TableFile
@@ -71,7 +71,7 @@ def run_serve(
     refuse_open_address(config.host, insecure_no_auth=config.insecure_no_auth)
     set_up_logs()
     _prepare(config.home)
-    manifest = manifest_of_folder(folder)
+    manifest = checked_manifest(folder)
     key = pool_key(ModelName(model), Version(version), manifest.digest)
     spec = PoolSpec(key, ModelName(model), Version(version), manifest.digest, replicas=config.workers)
     table = RoutingTable(1, (spec,), (Route(EndpointName(model), (Share(key, 100),)),))

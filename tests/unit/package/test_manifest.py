@@ -119,7 +119,7 @@ def test_a_socket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)  # A socket's address is short; its folder's path may not be.
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind("s")
-        with pytest.raises(PackageInvalid, match="'s' is a link or cannot be read"):
+        with pytest.raises(PackageInvalid, match="'s' is not a regular file"):
             manifest_of_folder(tmp_path)
 
 

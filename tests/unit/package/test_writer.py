@@ -61,6 +61,7 @@ def test_the_package_has_every_file_of_an_mlflow_model(tmp_path: Path) -> None:
         "conda.yaml",
         "example_output.json",
         "input_example.json",
+        "manifest.json",
         "model.pkl",
         "python_env.yaml",
         "requirements.txt",
