@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import io
 import json
 import os
@@ -14,11 +13,11 @@ from time import perf_counter
 from typing import Any
 
 from servery_worker import wire
+from servery_worker.files import import_sources_only, verify
 from servery_worker.flavors import loader_module
 from servery_worker.predictor import LoadError, Predictor, Reply, load
 from servery_worker.proof import prove
 
-_CHUNK_BYTES = 1 << 20
 _AWAKE_SECONDS = 0.0002
 """A lone caller's next request comes about 0.15 ms after its answer; a worker that slept meanwhile answers it some
 0.06 ms later (on two virtual cores), for its waking up and its cold caches."""
@@ -50,6 +49,7 @@ def run(connection: socket.socket) -> int:
 def _load(order: Mapping[str, Any]) -> tuple[Predictor, dict[str, Any]]:
     directory, mlmodel = order["directory"], order["mlmodel"]
     verify(directory, order["files"])
+    import_sources_only(directory)
     predictor = load(directory, mlmodel)
     loader_module.stop_traces()
     example = prove(predictor, directory, mlmodel)
@@ -97,24 +97,6 @@ def _stay_awake(connection: socket.socket) -> None:
             os.sched_yield()
         else:
             return
-
-
-def verify(directory: str, files: Mapping[str, str]) -> None:
-    """Hold every file of the package against its SHA-256, before anything of it is run.
-
-    Raises:
-        LoadError: a file is missing or is not what was registered.
-    """
-    for path, expected in files.items():
-        digest = hashlib.sha256()
-        try:
-            with open(os.path.join(directory, path), "rb") as file:
-                while chunk := file.read(_CHUNK_BYTES):
-                    digest.update(chunk)
-        except OSError as error:
-            raise LoadError(f"the package's file '{path}' cannot be read: {error.strerror}") from None
-        if digest.hexdigest() != expected:
-            raise LoadError(f"the package's file '{path}' is not what was registered: its SHA-256 differs")
 
 
 def _read_frame(stream: io.BufferedIOBase) -> tuple[int, bytes] | None:
