@@ -29,7 +29,41 @@ OF_ERROR: dict[type[errors.ServeryError], tuple[int, str]] = {
     errors.WorkersLost: (500, "INTERNAL_ERROR"),
 }
 
-REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+_OF_CODE = {
+    "INTERNAL_ERROR": 500,
+    "INVALID_STATE": 500,
+    "DATA_LOSS": 500,
+    "NOT_IMPLEMENTED": 501,
+    "TEMPORARILY_UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+    "REQUEST_LIMIT_EXCEEDED": 429,
+    "RESOURCE_EXHAUSTED": 429,
+    "CANCELLED": 499,
+    "ABORTED": 409,
+    "RESOURCE_CONFLICT": 409,
+    "ALREADY_EXISTS": 409,
+    "NOT_FOUND": 404,
+    "ENDPOINT_NOT_FOUND": 404,
+    "RESOURCE_DOES_NOT_EXIST": 404,
+    "PERMISSION_DENIED": 403,
+    "CUSTOMER_UNAUTHORIZED": 401,
+    "UNAUTHENTICATED": 401,
+    "BAD_REQUEST": 400,
+    "RESOURCE_ALREADY_EXISTS": 400,
+    "INVALID_PARAMETER_VALUE": 400,
+}
+"""MLflow's error codes (``mlflow/exceptions.py``), for a model that raises one itself; any other one is a 500."""
+
+REASONS = {status.value: status.phrase.encode() for status in HTTPStatus} | {499: b"Client Closed Request"}
+
+
+def refusal_of(outcome: Outcome, body: bytes) -> tuple[int, str, str]:
+    """HTTP status, MLflow error code and sentence of a worker's answer that is not OK."""
+    text = body.decode("utf-8", "replace")
+    if outcome is Outcome.MODEL_REFUSED:
+        error_code, _, sentence = text.partition(": ")
+        return _OF_CODE.get(error_code, 500), error_code, sentence
+    return (*OF_OUTCOME[outcome], text)
 
 
 def error_body(error_code: str, message: str) -> bytes:

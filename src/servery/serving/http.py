@@ -17,10 +17,11 @@ import httptools
 
 from servery.errors import BodyTooLarge, LimitError, ServeryError
 from servery.serving.admission import media_type_of, timeout_seconds_of
-from servery.serving.answers import OF_OUTCOME, REASONS, error_body, status_of
+from servery.serving.answers import REASONS, error_body, refusal_of, status_of
 from servery.serving.site import Page, Site
 from servery.serving.targets import Choice, Target
 from servery.workers.request import Answer, Request
+from servery_worker.wire import Outcome
 
 HEAD_BYTES_MAX = 16 << 10
 HEADERS_MAX = 100
@@ -314,10 +315,10 @@ class HttpProtocol(asyncio.Protocol):
         exchange = self._current
         if exchange is None or exchange.request is not request or exchange.choice is None:
             return
-        status, error_code = OF_OUTCOME[answer.outcome]
-        body = (
-            answer.body if status == HTTPStatus.OK else error_body(error_code, answer.body.decode("utf-8", "replace"))
-        )
+        status, body = HTTPStatus.OK.value, answer.body
+        if answer.outcome is not Outcome.OK:
+            status, error_code, message = refusal_of(answer.outcome, answer.body)
+            body = error_body(error_code, message)
         decode, predict, encode = answer.timings
         headers = b'Server-Timing: queue;dur=%.3f, batch;desc="%d", compute;dur=%.3f\r\n' % (
             answer.queue_seconds * 1000,
