@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 _EXAMPLE_BYTES_MAX = 16 << 20
 """A larger example proves nothing that is worth the wait, and is treated as absent."""
 _TOLERANCE = 1e-6
+_TOLERANCE_OF_32_BITS, _LEAST_OF_32_BITS = 1e-4, 1e-5
+"""Sums of 32 bits differ with the order of their terms, which differs with the processor and the number of rows; most
+where large terms cancel."""
 _VALUE_MAX = 60
 
 
@@ -37,7 +41,7 @@ def prove(predictor: Predictor, directory: str, mlmodel: Mapping[str, Any]) -> s
     [(outcome, body, _)], _ = predictor.answer([(MediaType.JSON, 0, example)])
     if outcome is not Outcome.OK:
         raise LoadError(f"The model does not answer its input example: {body.decode(errors='replace')}")
-    predictor.batchable = _is_row_wise(predictor, example)
+    predictor.batchable = predictor.may_batch and _is_row_wise(predictor, example)
     own = mlmodel.get("servery") or {}
     recorded = _read(directory, own["example_output"]) if own.get("example_output") else None
     if recorded is None:
@@ -116,7 +120,9 @@ def varied(value: Any, step: int) -> Any:
 
 
 def first_difference(wanted: Any, given: Any, where: str = "") -> str | None:
-    """Where two JSON values differ first, for a sentence; floats may differ by a millionth of their size."""
+    """Where two JSON values differ first, for a sentence; floats may differ by a millionth of their size, those of
+    32 bits by a ten-thousandth.
+    """
     if isinstance(wanted, dict) and isinstance(given, dict) and list(wanted) == list(given):
         pairs = [(f"{where}.{name}" if where else name, wanted[name], given[name]) for name in wanted]
     elif isinstance(wanted, list) and isinstance(given, list):
@@ -136,8 +142,18 @@ def _is_same(wanted: Any, given: Any) -> bool:
     if not isinstance(wanted, numbers):
         return False
     if isinstance(wanted, float) or isinstance(given, float):
+        if _has_32_bits(wanted) and _has_32_bits(given):
+            return math.isclose(wanted, given, rel_tol=_TOLERANCE_OF_32_BITS, abs_tol=_LEAST_OF_32_BITS)
         return math.isclose(wanted, given, rel_tol=_TOLERANCE, abs_tol=1e-12)
     return wanted == given
+
+
+def _has_32_bits(value: float) -> bool:
+    """Did the value come from a float of 32 bits? JSON writes it with the digits of 64."""
+    try:
+        return bool(struct.unpack("f", struct.pack("f", value))[0] == value)
+    except OverflowError:
+        return False
 
 
 def _short(value: Any) -> str:

@@ -54,6 +54,16 @@ def test_an_answer_equal_to_the_recorded_one_matches_within_a_millionth(tmp_path
     assert proved(tmp_path, double, recorded={"predictions": [2.0000001, 4]})[0] == "matched"
 
 
+def test_answers_of_32_bits_match_within_their_own_precision(tmp_path: Path) -> None:
+    near = float(np.float32(0.1) * np.float32(1.00001))
+    recorded = {"predictions": [near, 4.0]}
+    assert (
+        proved(tmp_path, lambda data: np.array([0.1, 4.0], "float32")[: len(data)], recorded=recorded)[0] == "matched"
+    )
+    with pytest.raises(LoadError, match=r"predictions\[0\] is 0.1, not 0.10000"):
+        proved(tmp_path, lambda data: np.array([0.1, 4.0])[: len(data)], recorded=recorded)
+
+
 @pytest.mark.parametrize(
     ("recorded", "difference"),
     [
@@ -92,6 +102,10 @@ def test_rows_are_predicted_together_only_where_the_example_proves_it(
 ) -> None:
     example = {"dataframe_split": {"columns": ["a"], "data": rows}}
     assert proved(tmp_path, predict, example=example) == ("answered", batchable)
+
+
+def test_no_example_proves_it_of_a_flavor_that_is_not_row_wise_by_nature(tmp_path: Path) -> None:
+    assert proved(tmp_path, double, row_wise=False) == ("answered", False)
 
 
 def test_an_example_can_take_it_back_from_a_flavor_that_is_row_wise_by_nature(tmp_path: Path) -> None:
