@@ -43,6 +43,7 @@ class Reader:
     def __init__(self, signature: Signature | None) -> None:
         self._signature = signature or Signature()
         self._specs = self._signature.inputs
+        self._is_typed = self._signature.is_from_type_hint
         self._layouts = Layouts(self._specs)
 
     def read(self, media_type: int, content: bytes | memoryview, options: int, *, batchable: bool) -> Call:
@@ -53,9 +54,8 @@ class Reader:
             InvalidInput: it breaks the signature.
         """
         body = read_body(media_type, content, self._signature)
-        schema = self._signature.params
-        params = None if schema is None else enforce_params(body.params, schema)
-        table = table_of(body, self._specs, drop_index=batchable)
+        params = enforce_params(body.params, self._signature.params)
+        table = None if self._is_typed else table_of(body, self._specs, drop_index=batchable)
         if table is not None:
             layout = self._layouts.of(table)
             if layout is not None:
@@ -83,9 +83,9 @@ class Reader:
             value = frame_of_csv(value, specs)
         elif body.form is Form.INSTANCES:
             value = value_of_instances(value, specs)
-        elif body.form is Form.INPUTS:
+        elif body.form is Form.INPUTS and not self._is_typed:
             value = value_of_inputs(value, specs)
-        return enforce(value, specs)
+        return value if self._is_typed else enforce(value, specs)
 
     def joined(self, calls: Sequence[Call]) -> Any:
         """One input of the rows of calls that have one key.

@@ -24,18 +24,22 @@ _PYTHON = {
 
 
 def enforce_params(params: Any, schema: tuple[Param, ...] | None) -> dict[str, Any] | None:
-    """What the model is given as params; None when its signature has none.
+    """What the model is given as params: nothing of them when its signature has none, as MLflow has it.
 
     Raises:
         InvalidInput: a value is not of its type; the sentence names the param.
     """
     if schema is None:
-        return None
+        return None if params is None else {}
     if params is None:
         params = {}
     if not isinstance(params, dict):
         raise InvalidInput(f"'params' is expected to be an object, got {describe(params)}.")
-    return {param.name: _enforce_param(params.get(param.name, param.default), param) for param in schema}
+    known = {param.name: param for param in schema}
+    given = [name for name in params if name in known]
+    # MLflow's order: what the caller gave, then the defaults.
+    names = given + [name for name in known if name not in params]
+    return {name: _enforce_param(params.get(name, known[name].default), known[name]) for name in names}
 
 
 def _enforce_param(value: Any, param: Param) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -62,7 +63,8 @@ class Predictor:
             InvalidInput: the data or the params break the signature.
         """
         signature = self.signature or Signature()
-        return self._predict(enforce(data, signature.inputs), enforce_params(params, signature.params))
+        given = data if signature.is_from_type_hint else enforce(data, signature.inputs)
+        return self._predict(given, enforce_params(params, signature.params))
 
     def answer(self, requests: Sequence[tuple[int, int, memoryview | bytes]]) -> tuple[list[Reply], Timings]:
         """Answer each request, ``(MediaType, Options, body)``, in order; never raises for a bad one or for what a model
@@ -178,22 +180,29 @@ def make_predictor(flavor: str, loaded: Loaded, mlmodel: Mapping[str, Any]) -> P
         signature = Signature.from_manifest(mlmodel.get("signature"))
     except SchemaError as error:
         raise LoadError(f"The package's signature cannot be read: {error}.") from None
-    if _takes_list(mlmodel, signature):
-        loaded = loaded._replace(predict=_given_list(loaded.predict))
+    if signature is not None and mlmodel.get("is_signature_from_type_hint") is True:
+        signature = replace(signature, is_from_type_hint=True)
+    elif _takes_list(mlmodel):
+        loaded = loaded._replace(predict=_given_list(loaded.predict, signature))
     return Predictor(flavor, loaded, signature)
 
 
-def _takes_list(mlmodel: Mapping[str, Any], signature: Signature | None) -> bool:
-    """Does the model take a list, as its example was one? MLflow makes a frame of one column of a list, and with
-    ``type_hint_from_example`` makes a list of that column again; a text pipeline cannot do with the frame.
+def _takes_list(mlmodel: Mapping[str, Any]) -> bool:
+    """Does the model take a list, as its example was one? Enforcement makes a frame of a list, and MLflow makes a list
+    of that frame again with ``type_hint_from_example``; a text pipeline cannot do with the frame.
     """
-    inputs = (signature.inputs if signature else None) or ()
-    unnamed = len(inputs) == 1 and isinstance(inputs[0], Column) and inputs[0].name is None
-    return unnamed and mlmodel.get("type_hint_from_example") is True
+    info = mlmodel.get("saved_input_example_info") or {}
+    return mlmodel.get("type_hint_from_example") is True and info.get("type") == "json_object"
 
 
-def _given_list(predict: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda frame, params: predict(frame.iloc[:, 0].tolist(), params)
+def _given_list(predict: Callable[[Any, Any], Any], signature: Signature | None) -> Callable[[Any, Any], Any]:
+    """``predict`` given the list that its frame was made of: of values for a column without a name, else of rows."""
+    [only, *_] = (signature.inputs if signature else None) or (None,)
+    if isinstance(only, Column) and only.name is None and only.detail is None:
+        return lambda frame, params: predict(frame.iloc[:, 0].tolist(), params)
+    if isinstance(only, Column):
+        return lambda frame, params: predict(frame.to_dict(orient="records"), params)
+    return predict
 
 
 def _refusal(error: Exception) -> Reply:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from servery_worker.codecs.json_text import load_json
 from servery_worker.conversions import json_type
-from servery_worker.schema import Signature
+from servery_worker.schema import InvalidInput, Signature
 from servery_worker.wire import MediaType
 
 
@@ -43,6 +43,7 @@ def read_body(media_type: int, body: bytes | memoryview, signature: Signature | 
 
     Raises:
         BadBody: it is no JSON object with exactly one input field, or no UTF-8 text where CSV was announced.
+        InvalidInput: it has no ``inputs``, the only field of a model whose signature comes from a type hint.
     """
     if media_type == MediaType.CSV:
         try:
@@ -57,11 +58,20 @@ def read_body(media_type: int, body: bytes | memoryview, signature: Signature | 
         raise BadBody(f"The body is expected to be a JSON object with {_FIELDS}; it is {json_type(value)}.")
     if "messages" in value or "prompt" in value or "input" in value:
         return _read_llm(value, signature)
+    if signature is not None and signature.is_from_type_hint:
+        return _read_typed(value)
     forms = [name for name in value if name in _FORMS]
     if len(forms) != 1:
         found = ", ".join(f"'{name}'" for name in (forms or list(value)[:5])) or "none"
         raise BadBody(f"The body is expected to have exactly one of {_FIELDS}; found: {found}.")
     return Body(_FORMS[forms[0]], value[forms[0]], value.get("params"))
+
+
+def _read_typed(value: Mapping[str, Any]) -> Body:
+    if Form.INPUTS.value not in value:
+        found = ", ".join(f"'{name}'" for name in list(value)[:5]) or "none"
+        raise InvalidInput(f"The body is expected to have 'inputs', as the model's type hint asks; found: {found}.")
+    return Body(Form.INPUTS, value[Form.INPUTS.value], value.get("params"))
 
 
 def _read_llm(value: Mapping[str, Any], signature: Signature | None) -> Body:
