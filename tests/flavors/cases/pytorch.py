@@ -8,6 +8,8 @@ from typing import Any
 
 from tests.flavors.case import Case
 
+_REQUIREMENTS = ["torch"]
+"""Given, because mlflow would load each model once more to find them."""
 _FLOAT32 = 1e-5
 """How far answers of 32 bits may lie apart."""
 
@@ -195,7 +197,8 @@ def _save(
     values = data.to_numpy() if hasattr(data, "to_numpy") else data
     with torch.no_grad():
         output = model.eval()(torch.from_numpy(values)).numpy()
-    options: dict[str, Any] = {"signature": infer_signature(data, output, params) if signed else None}
+    options: dict[str, Any] = {"pip_requirements": _REQUIREMENTS}
+    options["signature"] = infer_signature(data, output, params) if signed else None
     if pickle_module:
         options["pickle_module"] = importlib.import_module(pickle_module)
     if _exports():
@@ -214,9 +217,9 @@ def _save_legacy(model: Any, folder: str) -> None:
     from mlflow.models import infer_signature
 
     rows = _rows()[:3]
-    options = {"serialization_format": "pickle"} if _exports() else {}
-    signature = infer_signature(rows, rows[:, :10])
-    mlflow.pytorch.save_model(model, folder, signature=signature, _use_new_zipfile_serialization=False, **options)
+    options: dict[str, Any] = {"serialization_format": "pickle"} if _exports() else {}
+    options |= {"pip_requirements": _REQUIREMENTS, "signature": infer_signature(rows, rows[:, :10])}
+    mlflow.pytorch.save_model(model, folder, _use_new_zipfile_serialization=False, **options)
 
 
 def _save_exported(program: Any, folder: str) -> None:
@@ -226,8 +229,8 @@ def _save_exported(program: Any, folder: str) -> None:
     from mlflow.models import infer_signature
 
     rows = _rows()[:3]
-    signature = infer_signature(rows, rows[:, :10])
+    options: dict[str, Any] = {"pip_requirements": _REQUIREMENTS, "signature": infer_signature(rows, rows[:, :10])}
     mlflow.pytorch.save_model(
-        torch.nn.Linear(64, 10), folder, signature=signature, input_example=rows, serialization_format="pt2"
+        torch.nn.Linear(64, 10), folder, input_example=rows, serialization_format="pt2", **options
     )
     torch.export.save(program, f"{folder}/data/model.pt2")
