@@ -153,7 +153,7 @@ class Gateway:
             return
         files = {entry.path: entry.sha256 for entry in manifest.files}
         order = {"directory": str(folder), "mlmodel": mlmodel.fields, "files": files}
-        await pool.run(msgspec.json.encode(order))
+        await pool.run(msgspec.json.encode(order), mend=lambda: self._packages.fetch(pool.spec))
 
     def _pool_changed(self, pool: Pool) -> None:
         served = next((served for served in self.served if served.pool is pool), None)

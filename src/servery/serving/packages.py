@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import shutil
 import threading
 import uuid
+from collections import defaultdict
 from pathlib import Path
 
 import httpx
 
 from servery.errors import PackageInvalid, RemoteError
 from servery.names import Digest
-from servery.package.manifest import FileEntry, Manifest, decode_manifest
+from servery.package.manifest import FileEntry, Manifest, decode_manifest, manifest_of_folder
 from servery.routing import PoolSpec, RoutingTable
 
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 30.0
 
+log = logging.getLogger(__name__)
+
 
 class FetchedPackages:
     """Packages downloaded by digest from the control plane, kept in a folder of the gateway's home.
 
-    A package is put in place by one rename once every byte of it has been held against its SHA-256, so that what
-    stands under a digest is whole. Nothing is fetched that is there already: a gateway starts without the control
-    plane.
+    A package is put in place by one rename once every byte of it has been held against its SHA-256. What is there
+    already is held against them, too: when it is whole, nothing is fetched, so that a gateway starts without the
+    control plane; when it was damaged, it is fetched anew.
     """
 
     def __init__(self, folder: Path, server: str) -> None:
         self._folder = folder
         self._server = server.rstrip("/")
         self._removals: list[asyncio.Future[None]] = []
+        self._locks: defaultdict[Digest, threading.Lock] = defaultdict(threading.Lock)
+        """One fetch of a package at a time: equal versions share its folder."""
 
     async def fetch(self, spec: PoolSpec) -> tuple[Path, Manifest]:
         given_up = threading.Event()
@@ -42,14 +48,19 @@ class FetchedPackages:
             given_up.set()
 
     def remove(self, spec: PoolSpec) -> None:
-        # The rename is at once: a fetch that begins after it downloads the package anew, and never sees half of it.
-        trash = self._folder / f".trash-{uuid.uuid4().hex}"
-        try:
-            (self._folder / spec.digest).rename(trash)
-        except FileNotFoundError:
+        trash = self._set_aside(spec.digest)
+        if trash is None:
             return
         self._removals = [task for task in self._removals if not task.done()]
         self._removals.append(asyncio.ensure_future(asyncio.to_thread(shutil.rmtree, trash, ignore_errors=True)))
+
+    def _set_aside(self, digest: Digest) -> Path | None:
+        # The rename is at once: a fetch that begins after it downloads the package anew, and never sees half of it.
+        trash = self._folder / f".trash-{uuid.uuid4().hex}"
+        try:
+            return (self._folder / digest).rename(trash)
+        except FileNotFoundError:
+            return None
 
     def keep_only(self, table: RoutingTable) -> None:
         """Called once, before anything is fetched: remove what an earlier process left and the table does not name."""
@@ -60,14 +71,18 @@ class FetchedPackages:
 
     def _fetch(self, digest: Digest, given_up: threading.Event) -> tuple[Path, Manifest]:
         folder = self._folder / digest
-        if not folder.exists():
-            self._download(digest, folder, given_up)
-        manifest = decode_manifest((folder / "manifest.json").read_bytes())
-        if manifest.digest != digest:
-            raise PackageInvalid(f"The downloaded package {digest[:16]} is not what was registered.")
-        return folder / "package", manifest
+        with self._locks[digest]:
+            if folder.exists():
+                try:
+                    return folder / "package", _read_kept(folder, digest)
+                except PackageInvalid as damage:
+                    log.warning("package %s is fetched anew: %s", digest[:16], damage.message)
+                    trash = self._set_aside(digest)
+                    if trash is not None:
+                        shutil.rmtree(trash, ignore_errors=True)
+            return folder / "package", self._download(digest, folder, given_up)
 
-    def _download(self, digest: Digest, folder: Path, given_up: threading.Event) -> None:
+    def _download(self, digest: Digest, folder: Path, given_up: threading.Event) -> Manifest:
         staging = self._folder / f".staging-{uuid.uuid4().hex}"
         try:
             with httpx.Client(
@@ -80,16 +95,30 @@ class FetchedPackages:
                 for entry in manifest.files:
                     _download_file(client, entry, staging / "package" / entry.path, given_up)
             (staging / "manifest.json").write_bytes(body)
-            try:
-                staging.rename(folder)
-            except OSError:
-                # Another task of this gateway has put the same bytes there first.
-                if not folder.exists():
-                    raise
+            staging.rename(folder)
+            return manifest
         except httpx.HTTPError as error:
             raise RemoteError(f"The package could not be fetched from {self._server}: {error}.") from None
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _read_kept(folder: Path, digest: Digest) -> Manifest:
+    """The manifest of a package that was fetched earlier.
+
+    Raises:
+        PackageInvalid: not every file is there as it was registered, or there is another; one is named.
+    """
+    try:
+        manifest = decode_manifest((folder / "manifest.json").read_bytes())
+    except OSError:
+        raise PackageInvalid("Its manifest cannot be read.") from None
+    if manifest.digest != digest:
+        raise PackageInvalid("Its manifest is not what was registered.")
+    different = set(manifest.files) ^ set(manifest_of_folder(folder / "package").files)
+    if different:
+        raise PackageInvalid(f"Its file '{min(different).path}' is not what was registered.")
+    return manifest
 
 
 def _get(client: httpx.Client, path: str) -> bytes:

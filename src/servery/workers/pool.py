@@ -12,12 +12,13 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from servery.clock import Clock
+from servery.errors import ServeryError
 from servery.routing import PoolReport, PoolSpec, PoolState
 from servery.workers.environments import local_environment
 from servery.workers.request import Request
@@ -138,8 +139,12 @@ class Pool:
         self.cause = cause
         self._move(PoolState.FAILED)
 
-    async def run(self, order: bytes) -> None:
-        """Load, then keep the number of workers, until cancelled. ``order`` is the payload of LOAD frames."""
+    async def run(self, order: bytes, mend: Callable[[], Awaitable[object]] | None = None) -> None:
+        """Load, then keep the number of workers, until cancelled. ``order`` is the payload of LOAD frames.
+
+        ``mend`` is awaited when a version that was ready does not load again: it makes its files whole where it can,
+        and raises ServeryError or OSError where it cannot.
+        """
         try:
             # One worker alone proves the version before the machine is made to load it many times.
             await self._start_worker(order)
@@ -153,7 +158,7 @@ class Pool:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            self._keep(order)
+            self._keep(order, mend)
             self._on_change(self)
 
     async def drain(self, timeout_seconds: float) -> None:
@@ -162,13 +167,13 @@ class Pool:
             self._move(PoolState.DRAINING)
         await self._stop_all(timeout_seconds)
 
-    def _keep(self, order: bytes) -> None:
+    def _keep(self, order: bytes, mend: Callable[[], Awaitable[object]] | None) -> None:
         """Start what is missing, or let go what is too much, the ones without a batch first."""
         serving = [worker for worker in self.workers if worker.state is not WorkerState.STARTING]
         for _ in range(self.spec.replicas - len(serving) - len(self._starts)):
-            start = asyncio.ensure_future(self._start_again(order))
+            start = asyncio.ensure_future(self._start_again(order, mend))
             self._starts.add(start)
-            start.add_done_callback(self._starts.discard)
+            start.add_done_callback(self._start_ended)
         surplus = len(serving) + len(self._starts) - self.spec.replicas
         for start in list(self._starts)[: max(0, surplus)]:
             self._cancel_start(start)
@@ -177,12 +182,21 @@ class Pool:
         for worker in serving[: max(0, surplus)]:
             self._stop(worker, self._settings.drain_timeout_seconds)
 
-    async def _start_again(self, order: bytes) -> None:
+    async def _start_again(self, order: bytes, mend: Callable[[], Awaitable[object]] | None) -> None:
         await asyncio.sleep(_BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS) - 1)])
         try:
             await self._start_worker(order)
         except WorkerFailed as error:
             log.warning("a worker of %s did not start again: %s", self.spec.label, error)
+            if mend is not None:
+                try:
+                    await mend()
+                except (ServeryError, OSError) as fault:
+                    log.warning("the package of %s cannot be mended: %s", self.spec.label, fault)
+
+    def _start_ended(self, start: asyncio.Task[None]) -> None:
+        # Woken only now: as long as the start counts as one, the loop begins no other in its place.
+        self._starts.discard(start)
         self._wake.set()
 
     async def _start_missing(self, order: bytes) -> None:
