@@ -71,6 +71,8 @@ class ServeConfig:
     host: str = "127.0.0.1"
     port: int = 8401
     workers: int = 1
+    strict: bool = False
+    """Refuse a request that would lose something in a coercion."""
     insecure_no_auth: bool = False
     body_bytes_max: int = 64 << 20
     queue_requests_max: int = 4096

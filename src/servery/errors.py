@@ -7,6 +7,7 @@
     │   ├── NotFound               nothing has that name
     │   ├── AlreadyExists          something has that name already
     │   ├── InUse                  it may not go while something depends on it
+    │   ├── Incompatible           callers of what serves cannot call what should serve
     │   ├── BodyTooLarge
     │   └── UnsupportedMediaType
     ├── LimitError                 our limits: the same call may succeed later
@@ -29,6 +30,11 @@ A message is one sentence for the person who reads it and holds nothing secret.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+_PROBLEMS_SHOWN = 3
+"""How many of many problems a sentence names."""
 
 
 class ServeryError(Exception):
@@ -88,6 +94,20 @@ class InUse(CallerError):
         self.kind = kind
         self.name = name
         self.used_by = used_by
+
+
+class Incompatible(CallerError):
+    """Callers of a version that serves cannot call the one that should; ``insist`` says how to do it all the same."""
+
+    def __init__(self, endpoint: str, *, old: str, new: str, problems: Sequence[str], insist: str) -> None:
+        shown = "; ".join(problem.rstrip(".") for problem in problems[:_PROBLEMS_SHOWN])
+        more = len(problems) - _PROBLEMS_SHOWN
+        super().__init__(
+            f"Callers of {old} at endpoint '{endpoint}' cannot call {new}: {shown}"
+            f"{f'; and {more} more' if more > 0 else ''}; insist with {insist}."
+        )
+        self.endpoint = endpoint
+        self.problems = tuple(problems)
 
 
 class BodyTooLarge(CallerError):

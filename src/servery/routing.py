@@ -54,6 +54,8 @@ class Route:
 
     endpoint: EndpointName
     shares: tuple[Share, ...]
+    strict: bool = False
+    """A request that would lose something in a coercion is refused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ means nothing here is ignored with a warning, or refused where to ignore it woul
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from servery.deployments.config import Entity, EntityRequest, ServedEntity
+from servery.deployments.config import Entity, EntityRequest, ServedEntity, Target
+from servery.deployments.state import Endpoint
 from servery.deployments.status import Deployment, EndpointStatus, EntityStatus
 from servery.errors import InvalidInput
 
@@ -54,6 +55,10 @@ class ConfigBody(msgspec.Struct):
     served_models: list[dict[str, Any]] | None = None
     traffic_config: TrafficConfig | None = None
     auto_capture_config: dict[str, Any] | None = None
+    strict: bool | None = None
+    """Ours: whether a coercion that loses something is refused. None leaves it as it is."""
+    allow_incompatible: bool = False
+    """Ours: the word that it takes to deploy over a version whose callers cannot call the new one."""
 
 
 class Tag(msgspec.Struct):
@@ -118,7 +123,7 @@ def warnings_of(endpoint: Mapping[str, Any], config: ConfigBody) -> list[str]:
 
 
 def endpoint_body(status: EndpointStatus, *, warnings: Sequence[str] = ()) -> dict[str, Any]:
-    """The endpoint, with what is ours besides: ``failure``, ``warnings`` and each entity's ``entity_alias``."""
+    """The endpoint, with what is ours besides: ``failure``, ``warnings``, ``strict``, each ``entity_alias``."""
     endpoint = status.endpoint
     body: dict[str, Any] = {
         "name": endpoint.name,
@@ -132,7 +137,7 @@ def endpoint_body(status: EndpointStatus, *, warnings: Sequence[str] = ()) -> di
         "route_optimized": False,
     }
     if endpoint.active is not None:
-        body["config"] = _config_body(endpoint.active.entities, status.active_entities, endpoint.config_version, status)
+        body["config"] = _config_body(endpoint.active, status.active_entities, endpoint.config_version, status)
     pending = _pending_body(status)
     if pending is not None:
         body["pending_config"] = pending
@@ -153,26 +158,27 @@ def _pending_body(status: EndpointStatus) -> dict[str, Any] | None:
     endpoint, version = status.endpoint, status.endpoint.config_version + 1
     start = {"start_time": max(endpoint.updated_at_ms, endpoint.started_at_ms)}
     if status.pending is not None:
-        return _config_body(status.pending.entities, status.pending_entities, version, status) | start
+        return _config_body(status.pending, status.pending_entities, version, status) | start
     if status.failure is not None:
         # It could not be resolved: there is only what was asked for, and why that cannot be.
         failed = EntityStatus(Deployment.FAILED, status.failure.cause)
-        return _config_body(endpoint.entities, {one.name: failed for one in endpoint.entities}, version, status) | start
+        return _config_body(endpoint, {one.name: failed for one in endpoint.entities}, version, status) | start
     return None
 
 
 def _config_body(
-    entities: Iterable[Entity | ServedEntity],
+    config: Target | Endpoint,
     statuses: Mapping[str, EntityStatus],
     config_version: int,
     status: EndpointStatus,
 ) -> dict[str, Any]:
-    entities = tuple(entities)
+    entities: Sequence[Entity | ServedEntity] = config.entities
     created_at_ms = status.endpoint.created_at_ms
     return {
         "served_entities": [_entity_body(entity, statuses[entity.name], created_at_ms) for entity in entities],
         "traffic_config": {"routes": [_route_body(entity) for entity in entities]},
         "config_version": config_version,
+        "strict": config.strict,
     }
 
 

@@ -16,6 +16,7 @@ _TABLE: dict[type[ServeryError], tuple[int, str]] = {
     errors.NotFound: (404, "RESOURCE_DOES_NOT_EXIST"),
     errors.AlreadyExists: (400, "RESOURCE_ALREADY_EXISTS"),
     errors.InUse: (409, "RESOURCE_CONFLICT"),
+    errors.Incompatible: (400, "INVALID_STATE"),
     errors.BodyTooLarge: (413, "BAD_REQUEST"),
     errors.UnsupportedMediaType: (415, "BAD_REQUEST"),
     errors.CallerError: (400, "BAD_REQUEST"),

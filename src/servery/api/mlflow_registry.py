@@ -76,8 +76,13 @@ def _delete_model_tag(services: Services, body: requests.DeleteModelTag) -> None
 
 
 async def _set_alias(services: Services, body: requests.SetAlias) -> None:
-    """Answers when the endpoints that follow the alias have moved, or have failed to."""
+    """Answers when the endpoints that follow the alias have moved, or have failed to.
+
+    Refused as a whole where one of them serves callers who could not call the version.
+    """
     name, alias, version = parse_model_name(body.name), parse_alias(body.alias), parse_version(body.version)
+    if not body.allow_incompatible:
+        await services.deployments.refuse_incompatible_alias(name, alias, version)
     await run_in_threadpool(services.registry.set_alias, name, alias, version)
     await services.deployments.model_changed(name)
 

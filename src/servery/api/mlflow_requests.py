@@ -64,6 +64,8 @@ class SetAlias(msgspec.Struct):
     name: str
     alias: str
     version: str | int
+    allow_incompatible: bool = False
+    """Ours, for endpoints that follow the alias: MLflow's own client does not send it."""
 
 
 class CreateVersion(msgspec.Struct):

@@ -40,6 +40,8 @@ def _get_version(services: Services, body: _GetVersion) -> dict[str, Any]:
     which = parse_alias(body.alias) if body.version is None else parse_version(body.version)
     record = services.registry.resolve(parse_model_name(body.name), which)
     manifest = services.registry.manifest(record.digest)
+    previous = services.registry.previous_version(record.name, record.version)
+    problems = () if previous is None else services.registry.incompatibilities(previous.digest, record.digest)
     return {
         "name": record.name,
         "version": str(record.version),
@@ -52,6 +54,8 @@ def _get_version(services: Services, body: _GetVersion) -> dict[str, Any]:
         "created_at_ms": record.created_at_ms,
         "updated_at_ms": record.updated_at_ms,
         "signature": services.registry.mlmodel(manifest).fields.get("signature"),
+        "previous_version": None if previous is None else str(previous.version),
+        "incompatibilities": problems,
         "files": [{"path": file.path, "sha256": file.sha256, "size_bytes": file.size_bytes} for file in manifest.files],
     }
 

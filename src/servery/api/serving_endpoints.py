@@ -56,10 +56,12 @@ class _UpdateConfig(_Named):
     served_models: list[dict[str, Any]] | None = None
     traffic_config: TrafficConfig | None = None
     auto_capture_config: dict[str, Any] | None = None
+    strict: bool | None = None
+    allow_incompatible: bool = False
 
     @property
     def config(self) -> ConfigBody:
-        return ConfigBody(self.served_entities, self.served_models, self.traffic_config, self.auto_capture_config)
+        return ConfigBody(**{name: getattr(self, name) for name in ConfigBody.__struct_fields__})
 
 
 class _PatchTags(_Named):
@@ -73,6 +75,7 @@ async def _create(services: Services, body: _Create) -> dict[str, Any]:
         body.endpoint,
         entity_requests(body.config) or [],
         percents(body.config),
+        strict=bool(body.config.strict),
         description=body.description or "",
         tags={tag.key: tag.value for tag in body.tags or ()},
     )
@@ -94,7 +97,11 @@ async def _delete(services: Services, body: _Named) -> None:
 async def _update_config(services: Services, body: _UpdateConfig) -> dict[str, Any]:
     warnings = warnings_of({}, body.config)
     status = await services.deployments.update_config(
-        body.endpoint, entity_requests(body.config), percents(body.config)
+        body.endpoint,
+        entity_requests(body.config),
+        percents(body.config),
+        strict=body.strict,
+        allow_incompatible=body.allow_incompatible,
     )
     return endpoint_body(status, warnings=warnings)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from servery.cli.options import Json, Server, connect
+from servery.cli.options import AllowIncompatible, Json, Server, connect
 from servery.cli.output import print_fields, print_json, print_table, progress, report
 from servery.errors import InvalidInput
 
@@ -37,6 +37,10 @@ def deploy(
         ),
     ],
     replicas: Annotated[int, typer.Option(min=1, help="Workers of each version on each gateway.")] = 1,
+    strict: Annotated[
+        bool | None, typer.Option("--strict/--no-strict", help="Refuse a coercion that loses something.")
+    ] = None,
+    allow_incompatible: AllowIncompatible = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it serves.")] = True,
     timeout: Timeout = 600.0,
     server: Server = None,
@@ -50,7 +54,16 @@ def deploy(
             if status is not None:
                 status.update(f"Deploying {endpoint}: {_progress_text(found)}")
 
-        found = client.deploy(endpoint, shares, replicas=replicas, wait=wait, timeout_seconds=timeout, progress=show)
+        found = client.deploy(
+            endpoint,
+            shares,
+            replicas=replicas,
+            strict=strict,
+            allow_incompatible=allow_incompatible,
+            wait=wait,
+            timeout_seconds=timeout,
+            progress=show,
+        )
         example = client.input_example(shares[0][0]) if wait and not json else None
     _show(found, json=json)
     if example is not None:
@@ -146,6 +159,7 @@ def _show(endpoint: Endpoint, *, json: bool) -> None:
         "Endpoint": endpoint.name,
         "State": _state_text(endpoint),
         "Serves": _serves(endpoint.entities),
+        "Strict": "yes" if endpoint.strict else "",
         "Moves to": _serves(endpoint.pending),
         "Failure": endpoint.failure,
         "Address": endpoint.url,

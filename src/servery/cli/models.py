@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from servery.cli.options import Json, Server, connect
+from servery.cli.options import AllowIncompatible, Json, Server, connect
 from servery.cli.output import pairs_text, print_fields, print_json, print_table, progress, report, size_text, time_text
 from servery.errors import InvalidInput
 
@@ -47,6 +47,8 @@ def register(
         print_json(version)
         return
     typer.echo(f"Registered {version.uri}  ({size_text(version.size_bytes)}, digest {str(version.digest)[:16]})")
+    for problem in version.incompatibilities:
+        typer.echo(f"Incompatible with version {version.previous_version}: {problem}")
     if alias is not None:
         typer.echo(f"Alias {alias} points at version {version.version}.")
     typer.echo(f"Next: servery deploy {name} models:/{name}{f'@{alias}' if alias else f'/{version.version}'}")
@@ -112,6 +114,8 @@ def _show_version(version: ModelVersion, *, json: bool) -> None:
         "Run": version.run_id,
         "Created": time_text(version.created_at_ms),
     }
+    if version.incompatibilities:
+        fields["Incompatible"] = f"with version {version.previous_version}: {' '.join(version.incompatibilities)}"
     signature = version.signature if isinstance(version.signature, dict) else {}
     print_fields(fields | {part.capitalize(): signature.get(part) for part in ("inputs", "outputs", "params")})
 
@@ -122,6 +126,7 @@ def set_alias(
     alias: Annotated[str, typer.Argument(metavar="ALIAS")],
     version: Annotated[int | None, typer.Argument(metavar="[VERSION]", min=1)] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Take the alias away.")] = False,
+    allow_incompatible: AllowIncompatible = False,
     server: Server = None,
     json: Json = False,
 ) -> None:
@@ -136,7 +141,7 @@ def set_alias(
             followers: list[Endpoint] = []
         else:
             with progress(f"Moving {alias} to version {version}…", quiet=json):
-                client.set_alias(name, alias, version)
+                client.set_alias(name, alias, version, allow_incompatible=allow_incompatible)
             followers = _followers(client, name, alias)
     if json:
         print_json({"model": name, "alias": alias, "version": version, "endpoints": followers})

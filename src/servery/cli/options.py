@@ -22,6 +22,9 @@ GatewayPort = Annotated[
 InsecureNoAuth = Annotated[
     bool, typer.Option("--insecure-no-auth", help="Listen off the loopback address, open to anybody.")
 ]
+AllowIncompatible = Annotated[
+    bool, typer.Option("--allow-incompatible", help="Even where callers of what serves cannot call the new version.")
+]
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True)]
 
 

@@ -75,6 +75,9 @@ def serve(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that hold the model.  [env SERVERY_WORKERS; 1]")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a coercion that loses something.  [env SERVERY_STRICT]")
+    ] = False,
     server: Server = None,
     home: Home = None,
     insecure_no_auth: InsecureNoAuth = False,
@@ -88,6 +91,7 @@ def serve(
         "host": host,
         "port": port,
         "workers": workers,
+        "strict": strict or None,
         "home": home,
         "insecure_no_auth": insecure_no_auth or None,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote
 
 from servery.client.endpoint_calls import EndpointCalls
 from servery.client.records import Prediction
@@ -82,6 +83,7 @@ class Client(RegistryCalls, EndpointCalls):
             model_version=response.headers.get("X-Model-Version"),
             request_id=response.headers.get("X-Request-Id"),
             latency_ms=latency_ms,
+            coerced=tuple(unquote(name) for name in response.headers.get("X-Servery-Coerced", "").split(", ") if name),
         )
 
     def _gateway_of(self, name: str) -> tuple[Transport, str]:

@@ -42,23 +42,32 @@ class EndpointCalls:
         model: str | Sequence[tuple[str, int]],
         *,
         replicas: int = 1,
+        strict: bool | None = None,
+        allow_incompatible: bool = False,
         wait: bool = True,
         timeout_seconds: float = 600.0,
         progress: Callable[[Endpoint], None] | None = None,
     ) -> Endpoint:
         """Create the endpoint, or move it, to one model or to several with their percentages of the requests.
 
+        With ``strict`` it refuses requests that would lose something in a coercion; None leaves that as it is.
+
         Raises:
+            RemoteError: refused; with the error code INVALID_STATE where callers of what serves could not call the
+                new version, and ``allow_incompatible`` does not insist.
             DeployFailed: a version does not load; what served before goes on serving.
             DeadlinePassed: it is not ready in ``timeout_seconds``; the server goes on trying.
         """
         name = parse_endpoint_name(endpoint)
         config = _config_of([(model, 100)] if isinstance(model, str) else model, replicas)
+        if strict is not None:
+            config["strict"] = strict
         try:
             self.endpoint(name)
         except NotFound:
             found = read_endpoint(self._server.json("POST", _ENDPOINTS, body={"name": name, "config": config}))
         else:
+            config["allow_incompatible"] = allow_incompatible
             found = read_endpoint(self._server.json("PUT", f"{_ENDPOINTS}/{name}/config", body=config))
         return self.wait(name, timeout_seconds=timeout_seconds, progress=progress) if wait else found
 

@@ -25,6 +25,10 @@ class ModelVersion:
     created_at_ms: int | None = None
     size_bytes: int | None = None
     signature: Any = None
+    previous_version: int | None = None
+    """The newest earlier version that was there when the server was asked."""
+    incompatibilities: tuple[str, ...] = ()
+    """What callers of that one would find refused or missing: one sentence each."""
 
     @property
     def uri(self) -> str:
@@ -76,13 +80,17 @@ class ServedEntity:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint: what it serves now, in ``pending`` what it moves to, in ``failure`` why its last move failed."""
+    """An endpoint: what it serves now, in ``pending`` what it moves to, in ``failure`` why its last move failed.
+
+    One that is ``strict`` refuses requests that would lose something in a coercion.
+    """
 
     name: str
     ready: bool
     update: Update
     url: str | None = None
     config_version: int = 0
+    strict: bool = False
     entities: tuple[ServedEntity, ...] = ()
     pending: tuple[ServedEntity, ...] = ()
     failure: str | None = None
@@ -96,6 +104,8 @@ class Prediction:
     model_version: str | None = None
     request_id: str | None = None
     latency_ms: float = 0.0
+    coerced: tuple[str, ...] = ()
+    """Columns and params of which a value was changed to fit its type."""
 
 
 def read_version(fields: JsonObject) -> ModelVersion:
@@ -113,6 +123,8 @@ def read_version(fields: JsonObject) -> ModelVersion:
         created_at_ms=_optional_int(fields.get("created_at_ms", fields.get("creation_timestamp"))),
         size_bytes=None if files is None else sum(int(file["size_bytes"]) for file in files),
         signature=fields.get("signature"),
+        previous_version=_optional_int(fields.get("previous_version")),
+        incompatibilities=tuple(fields.get("incompatibilities") or ()),
     )
 
 
@@ -138,6 +150,7 @@ def read_endpoint(fields: JsonObject) -> Endpoint:
         update=Update(state.get("config_update") or Update.DONE),
         url=fields.get("endpoint_url"),
         config_version=int(config.get("config_version") or 0),
+        strict=bool(config.get("strict")),
         entities=_read_entities(config),
         pending=_read_entities(fields.get("pending_config") or {}),
         failure=fields.get("failure"),

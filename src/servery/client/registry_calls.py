@@ -40,6 +40,8 @@ class RegistryCalls:
     ) -> ModelVersion:
         """Upload the package in the folder ``path`` as the next version of the model ``name``.
 
+        What comes back says in ``incompatibilities`` what callers of the version before would miss.
+
         Raises:
             PackageInvalid: the folder is no model package, or a file of it is not what was saved.
         """
@@ -111,12 +113,15 @@ class RegistryCalls:
         bare = isinstance(request, dict) and set(request) == {"inputs"} and isinstance(request["inputs"], list)
         return json.dumps(request["inputs"] if bare else request, ensure_ascii=False)
 
-    def set_alias(self, name: str, alias: str, version: int) -> None:
+    def set_alias(self, name: str, alias: str, version: int, *, allow_incompatible: bool = False) -> None:
         """Point the alias at the version; answers when every endpoint that follows it has moved, or failed to.
 
         The server waits a minute for them at most: ``endpoint(name).update`` tells, and ``wait(name)`` waits on.
+        It refuses (RemoteError, INVALID_STATE) to move an endpoint to a version that its callers cannot call,
+        unless ``allow_incompatible`` insists.
         """
-        body = {"name": parse_model_name(name), "alias": parse_alias(alias), "version": str(parse_version(version))}
+        body: dict[str, Any] = {"name": parse_model_name(name), "alias": parse_alias(alias)}
+        body |= {"version": str(parse_version(version)), "allow_incompatible": allow_incompatible}
         self._move("POST", f"{_MLFLOW}/registered-models/alias", body)
 
     def delete_alias(self, name: str, alias: str) -> None:

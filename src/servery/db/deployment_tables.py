@@ -10,7 +10,7 @@ Configs are JSON texts: they are read and written whole, and nothing asks SQL wh
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from servery.db.base import Base
@@ -41,6 +41,7 @@ class EndpointRow(Base):
     failure: Mapped[str | None]
     number: Mapped[int] = mapped_column(BigInteger)
     started_at_ms: Mapped[int] = mapped_column(BigInteger)
+    strict: Mapped[bool] = mapped_column(server_default=false())
 
 
 class EndpointConfigRow(Base):

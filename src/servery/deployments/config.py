@@ -62,6 +62,12 @@ class Target:
 
     revision: int
     entities: tuple[ServedEntity, ...]
+    strict: bool = False
+    """A request that would lose something in a coercion is refused."""
+
+    def serves_as(self, other: Target) -> bool:
+        """Callers could not tell them apart."""
+        return (self.entities, self.strict) == (other.entities, other.strict)
 
 
 class VersionRecord(Protocol):
@@ -72,9 +78,12 @@ class VersionRecord(Protocol):
 
 
 class Versions(Protocol):
-    """What endpoints need of the registry: names to digests. Blocks, is called from threads; raises NotFound."""
+    """What endpoints need of the registry. Blocks, is called from threads; raises NotFound."""
 
     def resolve(self, name: ModelName, which: Version | Alias, /) -> VersionRecord: ...
+
+    def incompatibilities(self, old: Digest, new: Digest, /) -> Sequence[str]:
+        """Why callers of one package cannot call another; nothing where they can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +158,13 @@ def _parse_percents(percents: Mapping[str, int], names: Sequence[str]) -> Mappin
     return percents
 
 
-def resolve(entities: Sequence[Entity], versions: Versions, *, revision: int) -> Target:
+def resolve(entities: Sequence[Entity], versions: Versions, *, revision: int, strict: bool = False) -> Target:
     """Look up every version and alias. Blocking.
 
     Raises:
         NotFound: a model, version or alias does not exist.
     """
-    return Target(revision, tuple(_resolve_entity(entity, versions) for entity in entities))
+    return Target(revision, tuple(_resolve_entity(entity, versions) for entity in entities), strict)
 
 
 def _resolve_entity(entity: Entity, versions: Versions) -> ServedEntity:

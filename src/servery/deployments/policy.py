@@ -107,7 +107,7 @@ def is_settled(endpoint: Endpoint, desired: Target | Failure) -> bool:
 
 
 def _is_active(endpoint: Endpoint, desired: Target) -> bool:
-    return endpoint.active is not None and endpoint.active.entities == desired.entities
+    return endpoint.active is not None and endpoint.active.serves_as(desired)
 
 
 def _holds_failed_pool(snapshot: Snapshot, desired: Target) -> GatewayView | None:

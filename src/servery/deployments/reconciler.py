@@ -203,7 +203,7 @@ class Reconciler:
 def look_up(endpoint: Endpoint, versions: Versions) -> Target | Failure:
     """What is asked for, resolved now; or why it cannot be. Blocking."""
     try:
-        return resolve(endpoint.entities, versions, revision=endpoint.revision)
+        return resolve(endpoint.entities, versions, revision=endpoint.revision, strict=endpoint.strict)
     except NotFound as error:
         return Failure(error.message)
 

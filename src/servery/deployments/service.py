@@ -10,10 +10,10 @@ from dataclasses import replace
 from sqlalchemy import Engine
 
 from servery.clock import Clock
+from servery.deployments.callers import refuse_incompatible, refuse_incompatible_alias
 from servery.deployments.config import (
     Entity,
     EntityRequest,
-    Target,
     Versions,
     parse_entities,
     pinned,
@@ -29,7 +29,7 @@ from servery.deployments.state import Endpoint
 from servery.deployments.status import EndpointStatus, describe
 from servery.deployments.store import EndpointStore
 from servery.errors import AlreadyExists, CallerError, InvalidInput
-from servery.names import EndpointName, ModelName, Version
+from servery.names import Alias, EndpointName, ModelName, Version
 from servery.routing import GatewayReport, RoutingTable
 
 SETTLE_SECONDS = 60.0
@@ -95,12 +95,13 @@ class Deployments:
         requests: Sequence[EntityRequest],
         percents: Mapping[str, int] | None = None,
         *,
+        strict: bool = False,
         description: str = "",
         tags: Mapping[str, str] | None = None,
     ) -> EndpointStatus:
         """Raises InvalidInput, AlreadyExists, and NotFound for a model, version or alias."""
         entities = parse_entities(requests, percents)
-        await self._resolve(entities)
+        await asyncio.to_thread(resolve, entities, self._versions, revision=0)
         now_ms = self._clock.now_ms()
         endpoint = Endpoint(
             name=name,
@@ -111,6 +112,7 @@ class Deployments:
             updated_at_ms=now_ms,
             revision=1,
             entities=entities,
+            strict=strict,
         )
 
         def add(endpoints: Endpoints) -> Change:
@@ -138,32 +140,38 @@ class Deployments:
         name: EndpointName,
         requests: Sequence[EntityRequest] | None,
         percents: Mapping[str, int] | None = None,
+        *,
+        strict: bool | None = None,
+        allow_incompatible: bool = False,
     ) -> EndpointStatus:
-        """Ask for another config; the newest one wins. Without ``requests`` only the traffic changes.
+        """Ask for another config; the newest one wins. What is None stays as it is.
 
-        Raises InvalidInput, and NotFound for the endpoint or for a model, version or alias.
+        Raises InvalidInput, NotFound for the endpoint or for a model, version or alias, and Incompatible.
         """
-        known = self._ledger.endpoint(name).entities
+        endpoint = self._ledger.endpoint(name)
         if requests is not None:
             entities = parse_entities(requests, percents)
         elif percents is not None:
-            entities = with_percents(known, percents)
+            entities = with_percents(endpoint.entities, percents)
+        elif strict is not None:
+            entities = endpoint.entities
         else:
-            raise InvalidInput("served_entities", expected="entities, or a traffic_config alone", got="nothing")
-        return await self._ask(name, entities)
+            raise InvalidInput("served_entities", expected="entities, a traffic_config or strict", got="nothing")
+        strict = endpoint.strict if strict is None else strict
+        return await self._ask(name, entities, strict=strict, allow_incompatible=allow_incompatible)
 
     async def rollback(self, name: EndpointName) -> EndpointStatus:
         """Go back to the config that served before, by its versions.
 
         While a rollout is under way, and after one that failed, that is the active config; otherwise the newest
-        one that differs from it.
+        one that differs from it. It needs no word where versions are incompatible: going back is the rescue.
         Raises NotFound, and CallerError when there is none.
         """
         endpoint = self._ledger.endpoint(name)
         present = endpoint.target or endpoint.active
         for target in await asyncio.to_thread(self._store.configs, name):
-            if present is not None and pinned(target) != pinned(present):
-                return await self._ask(name, pinned(target))
+            if present is not None and (pinned(target), target.strict) != (pinned(present), present.strict):
+                return await self._ask(name, pinned(target), strict=target.strict, allow_incompatible=True)
         raise CallerError(f"Endpoint '{name}' has served no other config to go back to.")
 
     async def patch_tags(
@@ -194,6 +202,11 @@ class Deployments:
         """The endpoints that serve, load or ask for a model; with ``version``, for that one version of it."""
         endpoints = self._ledger.endpoints
         return sorted(name for name, endpoint in endpoints.items() if endpoint.uses(model, version))
+
+    async def refuse_incompatible_alias(self, model: ModelName, alias: Alias, version: Version) -> None:
+        """Raises Incompatible where an endpoint would follow the alias to a version that its callers cannot call."""
+        endpoints = list(self._ledger.endpoints.values())
+        await asyncio.to_thread(refuse_incompatible_alias, endpoints, model, alias, version, self._versions)
 
     async def model_changed(self, model: ModelName) -> None:
         """An alias of the model has moved. Returns when the endpoints that follow one have moved or failed.
@@ -235,13 +248,17 @@ class Deployments:
 
     # Inside.
 
-    async def _ask(self, name: EndpointName, entities: tuple[Entity, ...]) -> EndpointStatus:
-        await self._resolve(entities)
+    async def _ask(
+        self, name: EndpointName, entities: tuple[Entity, ...], *, strict: bool, allow_incompatible: bool
+    ) -> EndpointStatus:
+        wanted = await asyncio.to_thread(resolve, entities, self._versions, revision=0)
+        if not allow_incompatible:
+            endpoint = self._ledger.endpoint(name)
+            await asyncio.to_thread(refuse_incompatible, endpoint, wanted.entities, self._versions)
 
         def change(endpoint: Endpoint) -> Endpoint:
-            return replace(
-                endpoint, entities=entities, revision=endpoint.revision + 1, updated_at_ms=self._clock.now_ms()
-            )
+            now_ms, revision = self._clock.now_ms(), endpoint.revision + 1
+            return replace(endpoint, entities=entities, strict=strict, revision=revision, updated_at_ms=now_ms)
 
         await self._change(lambda endpoints: self._one(endpoints, name, change))
         return await self.get(name)
@@ -253,9 +270,6 @@ class Deployments:
     async def _change(self, decide: Callable[[Endpoints], Change]) -> None:
         await self._ledger.change(decide)
         self._wake.give()
-
-    async def _resolve(self, entities: tuple[Entity, ...]) -> Target:
-        return await asyncio.to_thread(resolve, entities, self._versions, revision=0)
 
     async def _describe(self, endpoints: Sequence[Endpoint]) -> list[EndpointStatus]:
         # The lookup follows the reading of the endpoints: an alias that has moved by now is never missed.

@@ -61,6 +61,7 @@ class Endpoint:
     # What was asked for.
     revision: int
     entities: tuple[Entity, ...]
+    strict: bool = False
     # What serves.
     active: Target | None = None
     config_version: int = 0

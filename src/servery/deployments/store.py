@@ -117,6 +117,7 @@ def _to_row(endpoint: Endpoint) -> EndpointRow:
         failure=None if endpoint.failure is None else _encode(endpoint.failure),
         number=endpoint.number,
         started_at_ms=endpoint.started_at_ms,
+        strict=endpoint.strict,
     )
 
 
@@ -137,6 +138,7 @@ def _from_row(row: EndpointRow) -> Endpoint:
         failure=None if row.failure is None else _decode(row.failure, Failure),
         number=row.number,
         started_at_ms=row.started_at_ms,
+        strict=row.strict,
     )
 
 

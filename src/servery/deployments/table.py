@@ -37,4 +37,4 @@ def _route(name: EndpointName, target: Target) -> Route:
     for entity in target.entities:
         if entity.percent > 0:
             percents[entity.pool.key] = percents.get(entity.pool.key, 0) + entity.percent
-    return Route(name, tuple(Share(key, percent) for key, percent in percents.items()))
+    return Route(name, tuple(Share(key, percent) for key, percent in percents.items()), target.strict)

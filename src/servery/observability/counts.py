@@ -18,12 +18,14 @@ class RequestStatistics:
     latency_buckets: tuple[int, ...]
     """How many took up to each bound, and one more for those that took longer; not cumulative."""
     latency_sum_seconds: float
+    coerced: int
+    """Requests of which a value was changed to fit its type."""
 
 
 class RequestCounts:
     """What one endpoint's requests to one version came to. Written by the event loop only."""
 
-    __slots__ = ("_buckets", "_by_status", "_endpoint", "_sum", "_version")
+    __slots__ = ("_buckets", "_by_status", "_coerced", "_endpoint", "_sum", "_version")
 
     def __init__(self, endpoint: str, version: str) -> None:
         self._endpoint = endpoint
@@ -31,11 +33,17 @@ class RequestCounts:
         self._by_status: dict[int, int] = {}
         self._buckets = [0] * (len(LATENCY_BOUNDS_SECONDS) + 1)
         self._sum = 0.0
+        self._coerced = 0
 
     def add(self, status: int, latency_seconds: float) -> None:
         self._by_status[status] = self._by_status.get(status, 0) + 1
         self._buckets[bisect_left(LATENCY_BOUNDS_SECONDS, latency_seconds)] += 1
         self._sum += latency_seconds
 
+    def add_coerced(self) -> None:
+        self._coerced += 1
+
     def statistics(self) -> RequestStatistics:
-        return RequestStatistics(self._endpoint, self._version, dict(self._by_status), tuple(self._buckets), self._sum)
+        return RequestStatistics(
+            self._endpoint, self._version, dict(self._by_status), tuple(self._buckets), self._sum, self._coerced
+        )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from servery.registry.versions import Versions
+from servery.registry.comparisons import Comparisons
 
 
-class Registry(Versions):
+class Registry(Comparisons):
     """All of it, over one database and one artifact store.
 
     Synchronous, for any thread. Each method is one transaction: acknowledged means on disk, and an error

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from servery.errors import InvalidInput, UnsupportedMediaType
-from servery_worker.wire import MediaType
+from servery_worker.wire import MediaType, Options
 
-SUPPORTED = ("application/json", "text/csv")
-_BY_NAME = {b"application/json": MediaType.JSON, b"text/csv": MediaType.CSV}
+SUPPORTED = ("text/csv", "application/json", "application/vnd.apache.parquet")
+_BY_NAME = dict(
+    zip((name.encode() for name in SUPPORTED), (MediaType.CSV, MediaType.JSON, MediaType.PARQUET), strict=True)
+)
 TIMEOUT_MS_MAX = 24 * 3600 * 1000
 
 
@@ -32,6 +34,17 @@ def _charset(parameter: bytes) -> bytes:
     """The charset that a parameter names; empty for no parameter at all, itself for any other one."""
     key, _, value = parameter.partition(b"=")
     return value.strip(b'" ') if key.strip() == b"charset" else parameter
+
+
+def nan_options_of(wanted: bytes) -> Options:
+    """How NaN shall be written, by ``X-Servery-Nan``.
+
+    Raises:
+        InvalidInput: it is not ``bare``, the one thing that it may say.
+    """
+    if wanted != b"bare":
+        raise InvalidInput("X-Servery-Nan", expected="'bare'", got=wanted.decode("latin-1"))
+    return Options.BARE_NAN
 
 
 def timeout_seconds_of(timeout_ms: bytes | None, *, default_seconds: float) -> float:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from urllib.parse import quote
 
 import orjson
 
 from servery import errors
 from servery_worker.wire import Outcome
+
+NAME_LENGTH_MAX = 100
+"""How much of a column's name a header tells: all of a usual one, and twenty of the longest fit."""
 
 OF_OUTCOME: dict[Outcome, tuple[int, str]] = {
     Outcome.OK: (200, ""),
@@ -69,6 +73,11 @@ def refusal_of(outcome: Outcome, body: bytes) -> tuple[int, str, str]:
 def error_body(error_code: str, message: str) -> bytes:
     """MLflow's error body."""
     return orjson.dumps({"error_code": error_code, "message": message})
+
+
+def coerced_names(names: tuple[str, ...]) -> bytes:
+    """The value of ``X-Servery-Coerced``: names cut where they are long, percent-encoded, a comma between them."""
+    return ", ".join(quote(name[:NAME_LENGTH_MAX], safe="", errors="replace") for name in names).encode()
 
 
 def status_of(error: errors.ServeryError) -> tuple[int, str]:

@@ -16,8 +16,8 @@ from typing import cast
 import httptools
 
 from servery.errors import BodyTooLarge, LimitError, ServeryError
-from servery.serving.admission import media_type_of, timeout_seconds_of
-from servery.serving.answers import REASONS, error_body, refusal_of, status_of
+from servery.serving.admission import media_type_of, nan_options_of, timeout_seconds_of
+from servery.serving.answers import REASONS, coerced_names, error_body, refusal_of, status_of
 from servery.serving.site import Page, Site
 from servery.serving.targets import Choice, Target
 from servery.workers.request import Answer, Request
@@ -36,7 +36,10 @@ LINGER_SECONDS = 2
 """How long the rest of a refused request is read and dropped, so that its answer is not lost to a reset."""
 
 _WANTED = frozenset(
-    {b"content-type", b"content-encoding", b"content-length", b"expect", b"x-request-id", b"x-request-timeout-ms"}
+    {
+        *(b"content-type", b"content-encoding", b"content-length", b"expect"),
+        *(b"x-request-id", b"x-request-timeout-ms", b"x-servery-nan"),
+    }
 )
 
 log = logging.getLogger(__name__)
@@ -290,10 +293,11 @@ class HttpProtocol(asyncio.Protocol):
         if encoding.lower() != b"identity":
             raise _encoding_not_supported(encoding)
         media_type = media_type_of(head.get(b"content-type"))
-        timeout = head.get(b"x-request-timeout-ms")
+        timeout, nan = head.get(b"x-request-timeout-ms"), head.get(b"x-servery-nan")
         request = Request(
             exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body),
             media_type,
+            target.options if nan is None else target.options | nan_options_of(nan),
             number=next(site.numbers),
             arrived=site.clock.monotonic(),
             timeout_seconds=timeout_seconds_of(timeout, default_seconds=site.request_timeout_seconds),
@@ -325,6 +329,9 @@ class HttpProtocol(asyncio.Protocol):
             answer.batch_requests,
             (decode + predict + encode) * 1000,
         )
+        if answer.coerced:
+            exchange.choice.counts.add_coerced()
+            headers += b"X-Servery-Coerced: %b\r\n" % coerced_names(answer.coerced)
         self._send(exchange, status, body, headers=headers)
         self._advance()
 

@@ -42,6 +42,9 @@ class _GatewayCollector(Collector):
         latency = HistogramMetricFamily(
             "servery_request_latency_seconds", "From a request's arrival to its answer.", labels=labels
         )
+        coerced = CounterMetricFamily(
+            "servery_coerced_requests", "Requests of which a value was changed to fit its type.", labels=labels
+        )
         for counts in self._gateway.counts:
             record = counts.statistics()
             key = [record.endpoint, record.version]
@@ -50,10 +53,12 @@ class _GatewayCollector(Collector):
             bounds = [*map(str, LATENCY_BOUNDS_SECONDS), "+Inf"]
             buckets = list(zip(bounds, accumulate(record.latency_buckets), strict=True))
             latency.add_metric(key, buckets, record.latency_sum_seconds)
+            coerced.add_metric(key, record.coerced)
         for status, count in self._others.items():
             requests.add_metric(["", "", str(status)], count)
         yield requests
         yield latency
+        yield coerced
 
     def _versions(self) -> Iterator[Metric]:
         names = {

@@ -74,7 +74,7 @@ def run_serve(
     manifest = checked_manifest(folder)
     key = pool_key(ModelName(model), Version(version), manifest.digest)
     spec = PoolSpec(key, ModelName(model), Version(version), manifest.digest, replicas=config.workers)
-    table = RoutingTable(1, (spec,), (Route(EndpointName(model), (Share(key, 100),)),))
+    table = RoutingTable(1, (spec,), (Route(EndpointName(model), (Share(key, 100),), config.strict),))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve_table(config, FolderPackage(folder, manifest), table, on_ready))
 

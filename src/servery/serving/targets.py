@@ -11,7 +11,8 @@ from servery.observability.counts import RequestCounts
 from servery.routing import PoolKey, PoolState, Route, pick
 from servery.serving.batcher import Batcher
 from servery.workers.pool import Pool
-from servery.workers.request import Request
+from servery.workers.request import NO_OPTIONS, Request
+from servery_worker.wire import Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,13 @@ class Choice:
 class Target:
     """One endpoint with its route. Immutable: another route makes another target."""
 
-    __slots__ = ("_choices", "_only", "_random", "endpoint", "route")
+    __slots__ = ("_choices", "_only", "_random", "endpoint", "options", "route")
 
     def __init__(self, route: Route, choices: Mapping[PoolKey, Choice], random: Random) -> None:
         self.endpoint = route.endpoint
         self.route = route
+        self.options = Options.STRICT if route.strict else NO_OPTIONS
+        """What every request of the endpoint asks of its worker."""
         self._choices = choices
         self._only = choices[route.shares[0].pool] if len(route.shares) == 1 else None
         self._random = random

@@ -113,6 +113,8 @@ class FakeVersions:
 
     versions: set[int] = field(default_factory=lambda: {1, 2, 3, 4, 5})
     aliases: dict[Alias, int] = field(default_factory=lambda: {CHAMPION: 1})
+    incompatible: set[tuple[int, int]] = field(default_factory=set)
+    """From which version callers cannot go to which."""
 
     def resolve(self, name: ModelName, which: Version | Alias, /) -> _Record:
         if name != SPAM:
@@ -123,3 +125,7 @@ class FakeVersions:
         if version not in self.versions:
             raise NotFound("Model version", f"{name}/{version}")
         return _Record(Version(version), digest(version))
+
+    def incompatibilities(self, old: Digest, new: Digest, /) -> tuple[str, ...]:
+        pairs = {(digest(one), digest(other)) for one, other in self.incompatible}
+        return ("Input column 'x' is gone.",) if (old, new) in pairs else ()

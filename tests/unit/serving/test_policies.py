@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from random import Random
+from typing import cast
+
 import pytest
 
 from servery.errors import InvalidInput, UnsupportedMediaType
 from servery.names import Digest, EndpointName, ModelName, Version
 from servery.routing import PoolKey, PoolState, Route, Share, pick, pool_key
-from servery.serving.admission import media_type_of, timeout_seconds_of
+from servery.serving.admission import media_type_of, nan_options_of, timeout_seconds_of
+from servery.serving.answers import coerced_names
 from servery.serving.batcher import BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, close_batch
-from servery.serving.targets import routes_to_take
-from servery_worker.wire import MediaType
+from servery.serving.targets import Choice, Target, routes_to_take
+from servery_worker.wire import MediaType, Options
 
 
 @pytest.mark.parametrize(
@@ -96,9 +100,10 @@ def test_a_pool_is_named_for_its_version_and_digest() -> None:
         (b'application/json;charset="UTF-8"', MediaType.JSON),
         (b"text/csv", MediaType.CSV),
         (b"text/csv; charset=utf8", MediaType.CSV),
+        (b"application/vnd.apache.parquet", MediaType.PARQUET),
     ],
 )
-def test_json_and_csv_are_taken(content_type: bytes, media_type: MediaType) -> None:
+def test_json_csv_and_parquet_are_taken(content_type: bytes, media_type: MediaType) -> None:
     assert media_type_of(content_type) is media_type
 
 
@@ -107,7 +112,7 @@ def test_json_and_csv_are_taken(content_type: bytes, media_type: MediaType) -> N
     [None, b"", b"text/plain", b"application/x-pickle", b"application/json; charset=latin-1", b"text/csv; header=x"],
 )
 def test_any_other_content_type_is_refused(content_type: bytes | None) -> None:
-    with pytest.raises(UnsupportedMediaType, match="takes application/json, text/csv"):
+    with pytest.raises(UnsupportedMediaType, match="takes text/csv, application/json, application/vnd"):
         media_type_of(content_type)
 
 
@@ -120,3 +125,27 @@ def test_a_caller_names_its_own_deadline() -> None:
 def test_a_deadline_that_is_no_number_of_milliseconds_is_refused(value: bytes) -> None:
     with pytest.raises(InvalidInput, match="X-Request-Timeout-Ms"):
         timeout_seconds_of(value, default_seconds=60)
+
+
+def test_bare_nan_is_written_where_it_is_asked_for() -> None:
+    assert nan_options_of(b"bare") is Options.BARE_NAN
+
+
+@pytest.mark.parametrize("value", [b"", b"Bare", b"null", b"yes"])
+def test_no_other_way_to_write_nan_is_known(value: bytes) -> None:
+    with pytest.raises(InvalidInput, match="X-Servery-Nan"):
+        nan_options_of(value)
+
+
+@pytest.mark.parametrize(("strict", "options"), [(False, Options(0)), (True, Options.STRICT)])
+def test_every_request_of_a_strict_endpoint_is_strict(strict: bool, options: Options) -> None:
+    pool = PoolKey("spam/1-0f3c")
+    route = Route(EndpointName("mail"), (Share(pool, 100),), strict)
+    assert Target(route, {pool: cast("Choice", None)}, Random()).options == options
+
+
+def test_coerced_names_are_safe_in_a_header_whatever_a_model_calls_its_columns() -> None:
+    assert coerced_names(("x", "a, b", "größe", "line\r\nbreak", "\ud800")) == (
+        b"x, a%2C%20b, gr%C3%B6%C3%9Fe, line%0D%0Abreak, %3F"
+    )
+    assert coerced_names(("x" * 1000,)) == b"x" * 100
