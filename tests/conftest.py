@@ -1,0 +1,37 @@
+"""Rule 2 in the whole run: no server process imports what a model is made of, or unpickles anything."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.audit.records import violations, watching
+
+_RECORDS = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
+_VIOLATIONS = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """From here on every server process that a test starts is watched."""
+    config.stash[_RECORDS] = folder = tempfile.TemporaryDirectory(prefix="servery-audit-")
+    os.environ.update(watching(Path(folder.name), os.environ))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    session.config.stash[_VIOLATIONS] = found = violations(Path(session.config.stash[_RECORDS].name))
+    if found:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    found = config.stash.get(_VIOLATIONS, [])
+    if found:
+        terminalreporter.section("server processes did what only workers may", red=True, bold=True)
+        terminalreporter.write_line("\n".join(found))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[_RECORDS].cleanup()
