@@ -45,12 +45,14 @@ class Predictor:
     Attributes:
         flavor: the flavor's name, for people.
         signature: what the model takes and gives, or None.
+        may_batch: a proof may make it batchable; not where the flavor says that rows depend on each other.
         batchable: rows of different requests may be predicted together.
     """
 
     def __init__(self, flavor: str, loaded: Loaded, signature: Signature | None) -> None:
         self.flavor = flavor
         self.signature = signature
+        self.may_batch = loaded.row_wise is not False
         self.batchable = bool(loaded.row_wise)
         self._predict = loaded.predict
         self._reader = Reader(signature)
