@@ -1,72 +1,77 @@
-"""scikit-learn models as ``mlflow.sklearn`` saves them: cloudpickle, pickle or skops.
+"""scikit-learn models as ``mlflow.sklearn`` saves them: cloudpickle, pickle (or joblib) or skops.
 
-A pickle runs code of its author's choice when it is read. skops does so only for types it is told to trust; that list
-is ours, never the one that the package brings along.
+A pickle runs code of its author's choice when it is read. skops does so only for types it is told to trust: those of
+``servery_worker.trusted``, whatever the package asks for.
 """
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import os
 from collections.abc import Mapping
 from typing import Any
 
-from servery_worker.flavors import Loaded, LoadError, one_line, python_function, unpickle
+from servery_worker.flavors import Loaded, LoadError, check_there, framework, one_line, python_function, unpickle
+from servery_worker.trusted import is_trusted
 
-_TRUSTED_PACKAGES = ("sklearn.", "numpy.", "scipy.")
+_PACKAGES = frozenset({"sklearn", "xgboost", "lightgbm", "catboost"})
+_WHOLE_INPUT = frozenset({"FunctionTransformer", "MiniBatchNMF", "NMF"})
+"""What may look at other rows: anybody's function, and factorizations that stop when the whole input has settled."""
 
 
 def load(directory: str, mlmodel: Mapping[str, Any]) -> Loaded:
     entry = python_function(mlmodel)
     own = mlmodel["flavors"].get("sklearn") or {}
+    # Up to MLflow 1.9 the file was named by ``data``.
     name = entry.get("data") or entry.get("model_path") or own.get("pickled_model") or "model.pkl"
-    path = os.path.join(directory, name)
-    model = _read(path, name, own.get("serialization_format", "pickle"))
+    model = read(directory, name, own.get("serialization_format") or "pickle")
     function = entry.get("predict_fn") or "predict"
     predict = getattr(model, function, None)
     if not callable(predict):
         raise LoadError(f"The model, a {type(model).__name__}, has no method {function!r}.")
-    return Loaded(lambda data, params: predict(data), row_wise=function != "score")  # noqa: ARG005
+    # A score is one number for all rows; ``score(X, y)``, which wants more than an input, raises, as in MLflow.
+    return Loaded(lambda data, _params: predict(data), row_wise=False if function == "score" else row_wise(model))
 
 
-def _read(path: str, name: str, serialization: Any) -> Any:
+def row_wise(model: Any) -> bool | None:
+    """True for an estimator that is made of scikit-learn's own parts alone, which look at each row by itself."""
+    try:
+        parts = [model, *model.get_params(deep=True).values()]
+    except Exception:
+        return None  # No estimator, or a broken one; only a proof can tell.
+    return True if all(_is_row_wise(part) for part in parts) else None
+
+
+def _is_row_wise(part: Any) -> bool:
+    kind = type(part)
+    if hasattr(kind, "fit"):
+        return kind.__module__.partition(".")[0] in _PACKAGES and kind.__name__ not in _WHOLE_INPUT
+    is_known = str(getattr(part, "__module__", "")).partition(".")[0] in _PACKAGES
+    return is_known or isinstance(part, type) or not callable(part)
+
+
+def read(directory: str, name: str, serialization: Any) -> Any:
+    """The object in a package's file; raises LoadError."""
+    path = os.path.join(directory, name)
     if serialization == "skops":
         return _read_skops(path, name)
     if serialization == "cloudpickle":
-        import cloudpickle
-
-        return unpickle(path, name, cloudpickle.load)
+        return unpickle(path, name, framework("cloudpickle", name).load)
     if serialization == "pickle":
-        import joblib  # It reads what pickle wrote, and what joblib.dump did.
-
-        return unpickle(path, name, joblib.load)
-    raise LoadError(f"The model is saved as {serialization!r}; expected cloudpickle, pickle or skops.")
+        return unpickle(path, name, framework("joblib", name).load)  # It reads what pickle wrote, too.
+    raise LoadError(f"The model in {name!r} is saved as {serialization!r}; expected cloudpickle, pickle or skops.")
 
 
 def _read_skops(path: str, name: str) -> Any:
+    check_there(path, name)
+    skops = framework("skops.io", name)
     try:
-        import skops.io
-    except ImportError:
-        raise LoadError(f"The model in {name!r} needs skops, which its environment does not have.") from None
-    if not os.path.isfile(path):
-        raise LoadError(f"The package has no file {name!r}, where its MLmodel says that the model lies.")
-    try:
-        asked = skops.io.get_untrusted_types(file=path)
-        refused = [name for name in asked if not _is_trusted(name)]
+        asked = skops.get_untrusted_types(file=path)
+        refused = [each for each in asked if not is_trusted(each)]
         if not refused:
-            return skops.io.load(path, trusted=asked)
+            return skops.load(path, trusted=asked)
     except Exception as error:
         raise LoadError(f"The model in {name!r} does not load: {one_line(error)}.") from error
     listed = ", ".join(refused[:5])
     raise LoadError(
         f"The model in {name!r} holds types that are not trusted: {listed}; save it as cloudpickle instead."
     )
-
-
-def _is_trusted(name: str) -> bool:
-    """Classes of the packages that scikit-learn is made of. Functions are not: a call of one may do anything."""
-    if not name.startswith(_TRUSTED_PACKAGES):
-        return False
-    module, _, attribute = name.rpartition(".")
-    return inspect.isclass(getattr(importlib.import_module(module), attribute, None))

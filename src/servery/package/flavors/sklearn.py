@@ -25,6 +25,7 @@ def save(model: Any, folder: Path) -> Saved:
             "code": None,
             "pickled_model": _MODEL_FILE,
             "serialization_format": "cloudpickle",
+            "skops_trusted_types": None,
             "sklearn_version": sklearn.__version__,
         },
     }
