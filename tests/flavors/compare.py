@@ -13,7 +13,7 @@ def difference(wanted: Any, given: Any, tolerance: float, where: str = "it") -> 
     and as much of one for those near zero.
     """
     if isinstance(wanted, float) and not math.isfinite(wanted):
-        return None if given is None else f"{where} is {given!r}, not null"
+        return None if given is None or repr(given) == repr(wanted) else f"{where} is {given!r}, not null"
     if isinstance(wanted, dict) and isinstance(given, dict):
         if wanted.keys() != given.keys():
             return f"{where} has the keys {sorted(given)}, not {sorted(wanted)}"

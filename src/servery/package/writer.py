@@ -99,7 +99,7 @@ def write_package(
             (folder / SERVING_EXAMPLE_FILE).write_bytes(example.serving_json)
             fields["saved_input_example_info"] = dict(example.info)
         fields["model_size_bytes"] = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-        _describe_signature(fields, given, example)
+        _describe_signature(fields, given, example, takes_lists=saved.takes_lists)
         if example is not None:
             _record_example(folder, fields, saved, example, infer_outputs=given is None)
         text = _encode(fields)
@@ -171,12 +171,14 @@ def _describe(entries: dict[str, Any], clock: Clock, metadata: Mapping[str, Any]
     return fields
 
 
-def _describe_signature(fields: dict[str, Any], given: Signature | None, example: Example | None) -> None:
+def _describe_signature(
+    fields: dict[str, Any], given: Signature | None, example: Example | None, *, takes_lists: bool
+) -> None:
     signature = given or _infer_inputs(example)
     if signature is not None:
         fields["signature"] = signature.to_manifest()
         fields["is_signature_from_type_hint"] = False
-        fields["type_hint_from_example"] = _is_given_as_list(signature, example)
+        fields["type_hint_from_example"] = takes_lists and _is_given_as_list(signature, example)
 
 
 def _is_given_as_list(signature: Signature, example: Example | None) -> bool:

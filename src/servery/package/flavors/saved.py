@@ -13,12 +13,14 @@ class Saved:
     """A model that lies in its folder, and is still in memory.
 
     ``entries`` are the MLmodel's ``flavors``; ``predict`` is the model itself, from an input and params to its output,
-    in the form that the guest's flavor gives it.
+    in the form that the guest's flavor gives it. ``takes_lists``: an example that is a list says that the model takes
+    one, and not the frame that MLflow makes of it.
     """
 
     flavor: str
     entries: dict[str, dict[str, Any]]
     predict: Callable[[Any, Any], Any]
+    takes_lists: bool = True
 
 
 def is_a(model: Any, *classes: str) -> bool:
