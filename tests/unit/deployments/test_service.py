@@ -16,7 +16,7 @@ from servery.clock import SystemClock
 from servery.db.engine import migrate, open_database
 from servery.deployments.service import Deployments
 from servery.deployments.status import ConfigUpdate
-from servery.errors import AlreadyExists, NotFound, Unavailable
+from servery.errors import AlreadyExists, Incompatible, NotFound, Unavailable
 from servery.names import EndpointName, ModelName, Version
 from servery.routing import PoolKey
 from servery.testing.fake_gateway import FakeGateway
@@ -229,6 +229,63 @@ def test_rollback_goes_back_and_forth_between_two_configs(engine: Engine, versio
                 await deployments.rollback(NAME)
                 await settled(deployments)
                 assert pool_of(gateway) == key(version)
+
+    run(test)
+
+
+def test_strict_takes_effect_with_its_config_and_survives_a_restart(engine: Engine, versions: FakeVersions) -> None:
+    async def test() -> None:
+        gateway = FakeGateway("g1")
+
+        def is_strict() -> bool:
+            return gateway.routes[NAME].strict
+
+        async with running(engine, versions, gateway) as deployments:
+            await deployments.create(NAME, [request(1)], strict=True)
+            await settled(deployments)
+            assert is_strict()
+            await deployments.update_config(NAME, [request(2)])
+            await settled(deployments)
+            assert is_strict()
+            await deployments.update_config(NAME, [request(BAD)], strict=False)
+            assert await settled(deployments) is ConfigUpdate.UPDATE_FAILED
+            assert is_strict()
+            await deployments.update_config(NAME, None, strict=False)
+        async with running(engine, versions, gateway) as deployments:
+            await deployments.update_config(NAME, [request(2)])
+            assert await settled(deployments) is ConfigUpdate.NOT_UPDATING
+            assert not is_strict()
+            await deployments.rollback(NAME)
+            await settled(deployments)
+            assert is_strict()
+
+    run(test)
+
+
+def test_an_update_that_callers_cannot_follow_changes_nothing_without_the_word(
+    engine: Engine, versions: FakeVersions
+) -> None:
+    versions.incompatible |= {(1, 2), (2, 1)}
+
+    async def test() -> None:
+        gateway = FakeGateway("g1")
+        async with running(engine, versions, gateway) as deployments:
+            await deployments.create(NAME, [request("@champion")])
+            await settled(deployments)
+            before = deployments.endpoint(NAME)
+
+            with pytest.raises(Incompatible):
+                await deployments.update_config(NAME, [request(2)])
+            with pytest.raises(Incompatible):
+                await deployments.refuse_incompatible_alias(SPAM, CHAMPION, Version(2))
+            assert deployments.endpoint(NAME) == before
+
+            await deployments.update_config(NAME, [request(2)], allow_incompatible=True)
+            await settled(deployments)
+            assert pool_of(gateway) == key(2)
+            await deployments.rollback(NAME)
+            await settled(deployments)
+            assert pool_of(gateway) == key(1)
 
     run(test)
 
