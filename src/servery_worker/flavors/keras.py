@@ -33,7 +33,7 @@ def load(directory: str, mlmodel: Mapping[str, Any]) -> Loaded:
         return _load_export(directory, f"{folder}/model")
     name = f"{folder}/model.keras"
     choose_backend(own.get("keras_backend"))
-    model = read_model(framework("keras.saving", name), directory, name, folder)
+    model = read_model(framework("keras", name).saving, directory, name, folder)
     return Loaded(predictor_of(model), row_wise=None)
 
 

@@ -29,11 +29,23 @@ def load(directory: str, mlmodel: Mapping[str, Any]) -> Loaded:
     # The oldest packages call the pickle itself their data.
     name = folder if os.path.isfile(os.path.join(directory, folder)) else f"{folder}/{_PICKLED}"
     torch = framework("torch", name if is_pickled else exported)
-    device = (entry.get("config") or {}).get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device(torch, entry)
     model = (
         _read_pickle(torch, directory, name, device) if is_pickled else _read_export(torch, directory, exported, device)
     )
     return Loaded(predictor_of(model, device), row_wise=None)
+
+
+def _device(torch: Any, entry: Mapping[str, Any]) -> Any:
+    """The device that the package asks for; else the first GPU where there is one, as MLflow decides."""
+    asked = (entry.get("config") or {}).get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=asked)
+    except Exception as error:
+        raise LoadError(
+            f"The package's config asks for the device {asked!r}, which is not there: {one_line(error)}."
+        ) from None
+    return asked
 
 
 def _read_pickle(torch: Any, directory: str, name: str, device: Any) -> Any:

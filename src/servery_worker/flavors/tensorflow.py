@@ -43,6 +43,7 @@ def _load_keras(directory: str, folder: str) -> Callable[[Any, Any], Any]:
     module = _text(place, "keras_module.txt", "tensorflow.keras")
     if module.startswith(("keras.", "tensorflow.")):  # Where TensorFlow's Keras lies differs with its releases.
         module = "tensorflow.keras"
+    framework("tensorflow", name)
     return predictor_of_keras(read_model(framework(f"{module}.models", name), directory, name, folder))
 
 
