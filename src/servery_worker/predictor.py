@@ -181,7 +181,7 @@ def make_predictor(flavor: str, loaded: Loaded, mlmodel: Mapping[str, Any]) -> P
     try:
         signature = Signature.from_manifest(mlmodel.get("signature"))
     except SchemaError as error:
-        raise LoadError(f"The package's signature cannot be read: {error}.") from None
+        raise LoadError(f"The signature in the package's MLmodel cannot be read: {error}.") from None
     if signature is not None and mlmodel.get("is_signature_from_type_hint") is True:
         signature = replace(signature, is_from_type_hint=True)
     elif _takes_list(mlmodel):

@@ -208,6 +208,20 @@ def test_a_version_that_a_stock_client_downloaded_is_registered_again(
     assert client.register(copy, name="around").version == 2
 
 
+def test_a_damaged_copy_in_the_home_folder_is_fetched_anew(
+    both: Both, client: servery.Client, package: Path, tmp_path: Path
+) -> None:
+    (package / SEAL).unlink()  # As a stock mlflow saves: only the registry knows what the files were.
+    version = client.register(package, name="kept")
+    for damage in (lambda kept: flip(kept / "model.pkl", 9), lambda kept: (kept / "code" / "numpy.py").touch()):
+        servery.load_model(version.uri, server=both.up.url, home=tmp_path)
+        damage(tmp_path / "packages" / str(version.digest))
+        model = servery.load_model(version.uri, server=both.up.url, home=tmp_path)
+        assert model.predict(FRAME).tolist() == [1.0, 3.0, 4.0]
+        assert manifest_of_folder(tmp_path / "packages" / str(version.digest)).digest == version.digest
+    assert len(list((tmp_path / "packages").iterdir())) == 1
+
+
 OUTSIDE = (
     *("../x", "a/../../x", "%2e%2e/x", "a/%2e%2e/%2e%2e/x", "..%2fx", "a/./x", "/etc/passwd", "a//b"),
     *("a%5c..%5cx", "a%00b", "x" * 1025),

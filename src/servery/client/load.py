@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servery.client.client import Client
 from servery.client.records import ModelVersion
 from servery.config import ClientConfig, load_config
-from servery.errors import CallerError, PredictFailed
+from servery.errors import CallerError, PackageInvalid, PredictFailed
 from servery.names import UriKind, parse_model_uri
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def load_model(uri: str, *, server: str | None = None, home: Path | None = None)
     """
     from servery.package.reader import load_folder
 
-    folder, _ = local_package(uri, server=server, home=home)
-    return load_folder(folder)
+    folder, version = local_package(uri, server=server, home=home)
+    return load_folder(folder, checked=version is not None)
 
 
 def answer_here(model: LoadedModel, body: bytes, content_type: str) -> Any:
@@ -42,7 +43,8 @@ def answer_here(model: LoadedModel, body: bytes, content_type: str) -> Any:
     """
     from servery_worker.wire import MediaType, Outcome
 
-    media_type = MediaType.CSV if content_type.startswith("text/csv") else MediaType.JSON
+    others = {"text/csv": MediaType.CSV, "application/vnd.apache.parquet": MediaType.PARQUET}
+    media_type = others.get(content_type, MediaType.JSON)
     [(outcome, answer, _)], _ = model.predictor.answer([(media_type, 0, body)])
     if outcome is Outcome.OK:
         return json.loads(answer)
@@ -53,7 +55,8 @@ def answer_here(model: LoadedModel, body: bytes, content_type: str) -> Any:
 def local_package(uri: str, *, server: str | None = None, home: Path | None = None) -> tuple[Path, ModelVersion | None]:
     """A folder on this machine with the package, and the version that it is, if it came from the registry.
 
-    A registered package is fetched once, into ``packages/<digest>`` of the home folder.
+    A registered package is fetched once, into ``packages/<digest>`` of the home folder; and anew when what lies there
+    is no longer what was registered.
     """
     parsed = parse_model_uri(uri)
     if parsed.kind is UriKind.FOLDER:
@@ -62,9 +65,18 @@ def local_package(uri: str, *, server: str | None = None, home: Path | None = No
     with Client(config.server) as client:
         version = client.resolve(uri)
         folder = config.home / "packages" / str(version.digest)
-        if not folder.is_dir():
+        if not _is_whole(folder, version.digest):
             _fetch(client, uri, folder)
     return folder, version
+
+
+def _is_whole(folder: Path, digest: str | None) -> bool:
+    from servery.package.manifest import manifest_of_folder
+
+    try:
+        return folder.is_dir() and manifest_of_folder(folder).digest == digest
+    except PackageInvalid:
+        return False
 
 
 def _fetch(client: Client, uri: str, folder: Path) -> None:
@@ -73,6 +85,8 @@ def _fetch(client: Client, uri: str, folder: Path) -> None:
     partial = Path(tempfile.mkdtemp(prefix=".fetch-", dir=folder.parent))
     try:
         client.download(uri, partial / "package")
+        with suppress(FileNotFoundError):
+            folder.rename(partial / "damaged")
         try:
             (partial / "package").rename(folder)
         except OSError:

@@ -123,6 +123,29 @@ def test_a_socket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             manifest_of_folder(tmp_path)
 
 
+def test_a_link_deep_inside_is_named_with_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "code" / "inner").mkdir(parents=True)
+    (tmp_path / "code" / "inner" / "__pycache__").symlink_to("/etc")
+    with pytest.raises(PackageInvalid, match="'code/inner/__pycache__' is a link"):
+        manifest_of_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"a\\b", b"x" * 200])
+def test_a_name_that_no_package_can_have_is_refused(tmp_path: Path, name: bytes) -> None:
+    folder = os.path.join(os.fsencode(tmp_path), *([name] * (6 if len(name) > 100 else 1)))
+    os.makedirs(folder)
+    with open(os.path.join(folder, b"file"), "wb"):
+        pass
+    with pytest.raises(PackageInvalid, match="path"):
+        manifest_of_folder(tmp_path)
+
+
+def test_hard_links_and_names_that_differ_in_case_are_files_as_any(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    (tmp_path / "A").hardlink_to(tmp_path / "a")
+    assert [file.path for file in manifest_of_folder(tmp_path).files] == ["A", "a"]
+
+
 @pytest.mark.parametrize("name", ["missing", "empty"])
 def test_a_folder_without_files_is_no_package(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()

@@ -48,6 +48,7 @@ something_new: [1, 2.5, true, null]
 """
 
 FUNCTION = "{flavors: {python_function: {loader_module: a.b%s}}%s}"
+OTHER_FLAVOR = "{flavors: {python_function: {loader_module: a.b}, %s}}"
 
 
 def test_it_gives_flavors_signature_and_every_field_as_json_types() -> None:
@@ -154,6 +155,13 @@ ENTRIES: dict[str, str] = {
     "flavors.python_function.artifacts.x.path": FUNCTION % (", artifacts: {x: {path: %s, uri: 'file:///x'}}", ""),
     "flavors.sklearn.pickled_model": "{flavors: {python_function: {loader_module: a}, sklearn: {pickled_model: %s}}}",
     "flavors.pytorch.model_data": "{flavors: {python_function: {loader_module: a}, pytorch: {model_data: %s}}}",
+    "flavors.python_function.saved_model_dir": FUNCTION % (", saved_model_dir: %s", ""),
+    "flavors.python_function.model_binary": FUNCTION % (", model_binary: %s", ""),
+    "flavors.python_function.artifacts.y.path": FUNCTION % (", artifacts: {y: %s}", ""),
+    "flavors.transformers.components": OTHER_FLAVOR % "transformers: {components: [tokenizer, %s]}",
+    "flavors.transformers.peft_adaptor": OTHER_FLAVOR % "transformers: {peft_adaptor: %s}",
+    "flavors.pytorch.extra_files.path": OTHER_FLAVOR % "pytorch: {extra_files: [{path: %s}]}",
+    "flavors.pytorch.requirements_file.path": OTHER_FLAVOR % "pytorch: {requirements_file: {path: %s}}",
     "saved_input_example_info.artifact_path": FUNCTION % ("", ", saved_input_example_info: {artifact_path: %s}"),
     "saved_input_example_info.serving_input_path": FUNCTION
     % ("", ", saved_input_example_info: {serving_input_path: %s}"),
@@ -177,6 +185,17 @@ def test_an_entry_that_is_no_path_is_named(entry: str) -> None:
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_an_entry_that_stays_is_taken(entry: str) -> None:
     assert parse_mlmodel((ENTRIES[entry] % "a/b.c").encode())
+
+
+@pytest.mark.parametrize("path", ["..", "/home/me/..", "/home/me/", "x\\..", "[1]"])
+def test_a_code_path_must_end_in_a_files_name(path: str) -> None:
+    text = FUNCTION % (f", model_code_path: {path}", "")
+    with pytest.raises(PackageInvalid, match=r"flavors\.python_function\.model_code_path"):
+        parse_mlmodel(text.encode())
+
+
+def test_a_byte_order_mark_is_taken_as_mlflow_takes_it() -> None:
+    assert parse_mlmodel(b"\xef\xbb\xbf" + STOCK).fields == parse_mlmodel(STOCK).fields
 
 
 def test_a_link_out_of_the_folder_is_named(tmp_path: Path) -> None:
