@@ -72,15 +72,17 @@ class FetchedPackages:
     def _fetch(self, digest: Digest, given_up: threading.Event) -> tuple[Path, Manifest]:
         folder = self._folder / digest
         with self._locks[digest]:
+            damage = ""
             if folder.exists():
                 try:
                     return folder / "package", _read_kept(folder, digest)
-                except PackageInvalid as damage:
-                    log.warning("package %s is fetched anew: %s", digest[:16], damage.message)
-                    trash = self._set_aside(digest)
-                    if trash is not None:
-                        shutil.rmtree(trash, ignore_errors=True)
-            return folder / "package", self._download(digest, folder, given_up)
+                except PackageInvalid as found:
+                    damage = f"The copy on this gateway is damaged: {found.message} "
+                    log.warning("package %s is fetched anew: %s", digest[:16], found.message)
+            try:
+                return folder / "package", self._download(digest, folder, given_up)
+            except RemoteError as error:
+                raise RemoteError(f"{damage}{error.message}") from None
 
     def _download(self, digest: Digest, folder: Path, given_up: threading.Event) -> Manifest:
         staging = self._folder / f".staging-{uuid.uuid4().hex}"
@@ -95,7 +97,10 @@ class FetchedPackages:
                 for entry in manifest.files:
                     _download_file(client, entry, staging / "package" / entry.path, given_up)
             (staging / "manifest.json").write_bytes(body)
+            trash = self._set_aside(digest)
             staging.rename(folder)
+            if trash is not None:
+                shutil.rmtree(trash, ignore_errors=True)
             return manifest
         except httpx.HTTPError as error:
             raise RemoteError(f"The package could not be fetched from {self._server}: {error}.") from None
