@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
-from servery_worker.codecs.bodies import Body, Form, read_body
+from servery_worker.codecs.bodies import BadBody, Body, Form, exactly, read_body
 from servery_worker.codecs.frames import frame_of_csv, frame_of_records, frame_of_split
+from servery_worker.codecs.parquet import frame_of_parquet
 from servery_worker.codecs.rows import Layout, Layouts
 from servery_worker.codecs.tables import table_of
 from servery_worker.codecs.values import value_of_inputs, value_of_instances
 from servery_worker.enforcement import enforce
+from servery_worker.flavors import one_line
+from servery_worker.losses import losses_of
 from servery_worker.parameters import enforce_params
-from servery_worker.schema import Signature
+from servery_worker.schema import InvalidInput, Signature, Specs
+from servery_worker.wire import Options
 
 _SHARED_ROWS_MAX = 64
 """A request with more rows is predicted alone: it gains nothing, and its neighbours would wait for it."""
+
+
+_DECODERS: dict[Form, Callable[[Any, Specs | None], Any]] = {
+    Form.SPLIT: frame_of_split,
+    Form.RECORDS: frame_of_records,
+    Form.INSTANCES: value_of_instances,
+    Form.INPUTS: value_of_inputs,
+    Form.CSV: frame_of_csv,
+    Form.PARQUET: frame_of_parquet,
+}
 
 
 class Call(NamedTuple):
@@ -54,7 +68,12 @@ class Reader:
             InvalidInput: it breaks the signature.
         """
         body = read_body(media_type, content, self._signature)
-        params = enforce_params(body.params, self._signature.params)
+        try:
+            params = enforce_params(body.params, self._signature.params)
+        except InvalidInput:
+            return self.slowly(
+                body, options, batchable=batchable
+            )  # In MLflow's order, it is the data that comes first.
         table = None if self._is_typed else table_of(body, self._specs, drop_index=batchable)
         if table is not None:
             layout = self._layouts.of(table)
@@ -63,29 +82,36 @@ class Reader:
                 shared = batchable and count <= _SHARED_ROWS_MAX
                 together = (layout, repr(params)) if shared else None
                 return Call(body, params, together, count, layout, table.rows, None, options)
-        data = self.slowly(body)
-        count, key = _shape_key(data, params) if batchable and body.form is not Form.LLM else (0, None)
-        return Call(body, params, key, count, None, [], data, options)
+        return self.slowly(body, options, batchable=batchable)
 
-    def slowly(self, body: Body) -> Any:
-        """The model's input for a body, by pandas and every check; raises as ``read`` does."""
+    def slowly(self, body: Body, options: int, *, batchable: bool) -> Call:
+        """As ``read``, by pandas and every check."""
+        body = exactly(body, self._signature)
         with warnings.catch_warnings():  # What pandas has to say about a caller's data is nothing for our log.
             warnings.simplefilter("ignore")
-            return self._slowly(body)
+            data = self._decoded(body)
+            data = data if self._is_typed else enforce(data, self._specs)
+            losses = [] if self._is_typed else losses_of(body, data, self._specs)
+        if losses and options & Options.STRICT:
+            raise InvalidInput(str(losses[0]))
+        params = enforce_params(body.params, self._signature.params)
+        count, key = _shape_key(data, params) if batchable and body.form is not Form.LLM else (0, None)
+        coerced = tuple(loss.name for loss in losses)
+        return Call(body, params, key, count, None, [], data, options, coerced)
 
-    def _slowly(self, body: Body) -> Any:
-        value, specs = body.value, self._specs
-        if body.form is Form.SPLIT:
-            value = frame_of_split(value, specs)
-        elif body.form is Form.RECORDS:
-            value = frame_of_records(value, specs)
-        elif body.form is Form.CSV:
-            value = frame_of_csv(value, specs)
-        elif body.form is Form.INSTANCES:
-            value = value_of_instances(value, specs)
-        elif body.form is Form.INPUTS and not self._is_typed:
-            value = value_of_inputs(value, specs)
-        return value if self._is_typed else enforce(value, specs)
+    def _decoded(self, body: Body) -> Any:
+        """What the body holds, its values cast to the signature's types; raises BadBody."""
+        decode = None if self._is_typed and body.form is Form.INPUTS else _DECODERS.get(body.form)
+        if decode is None:
+            return body.value
+        try:
+            return decode(body.value, self._specs)
+        except BadBody:
+            raise
+        except InvalidInput as error:
+            raise BadBody(str(error)) from None
+        except Exception as error:
+            raise BadBody(f"The input cannot be read: {one_line(error)}.") from None
 
     def joined(self, calls: Sequence[Call]) -> Any:
         """One input of the rows of calls that have one key.

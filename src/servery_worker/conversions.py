@@ -9,12 +9,43 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from servery_worker.schema import NUMPY_NAMES, ColumnType, InvalidInput
+from servery_worker.schema import NUMPY_NAMES, Column, ColumnType, InvalidInput
 
 _TEXT_MAX = 40
+
+
+NULLABLE_DTYPES = {ColumnType.INTEGER: "Int32", ColumnType.LONG: "Int64", ColumnType.BOOLEAN: "boolean"}
+"""pandas' types with a missing value, for the types that numpy has none for."""
+
+
+def is_missing(cell: Any) -> bool:
+    """Is a cell null, NaN, NaT or NA?"""
+    return (
+        cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and math.isnan(cell))
+    )
+
+
+def is_nullable(spec: Any) -> bool:
+    """May the column have nulls although numpy has none for its type? MLflow refuses them there."""
+    return isinstance(spec, Column) and not spec.required and spec.type in NULLABLE_DTYPES
+
+
+def cast_nullable(name: Any, cells: Sequence[Any], kind: ColumnType) -> Any:
+    """``cells``, some of which are null, as a pandas array with missing values; the others are cast as by ``cast``.
+
+    Raises:
+        InvalidInput: a cell has no such form.
+    """
+    import pandas as pd
+
+    rows = [row for row, cell in enumerate(cells) if not is_missing(cell)]
+    made: Any = pd.Series([pd.NA] * len(cells), dtype=NULLABLE_DTYPES[kind]).array
+    if rows:
+        made[rows] = cast(name, pd.Series([cells[row] for row in rows]), kind, rows).to_numpy()
+    return made
 
 
 def json_type(value: Any) -> str:
@@ -39,8 +70,8 @@ def describe(value: Any) -> str:
     return f"{name.split(' ')[-1]} {text}"
 
 
-def cast(name: Any, values: Any, kind: ColumnType) -> Any:
-    """``values`` as MLflow casts a column that came as text.
+def cast(name: Any, values: Any, kind: ColumnType, rows: Sequence[int] | None = None) -> Any:
+    """``values`` as MLflow casts a column that came as text; ``rows`` are their places, where some are left out.
 
     Raises:
         InvalidInput: a cell has no such form; the sentence names the first.
@@ -50,9 +81,8 @@ def cast(name: Any, values: Any, kind: ColumnType) -> Any:
         return convert(values)
     except Exception:
         row = first_failing(values, convert)
-        raise InvalidInput(
-            f"Column {name!r}: expected {kind.value}, got {describe(values.iloc[row])} in row {row}."
-        ) from None
+        got = f"{describe(values.iloc[row])} in row {row if rows is None else rows[row]}"
+        raise InvalidInput(f"Column {name!r}: expected {kind.value}, got {got}.") from None
 
 
 def first_failing(values: Any, convert: Callable[[Any], Any]) -> int:
@@ -87,9 +117,19 @@ def _casts(kind: ColumnType) -> Callable[[Any], Any]:
 def _to_integers(values: Any, dtype: str) -> Any:
     import numpy as np
 
-    if values.dtype.kind == "f" and (values.abs() >= np.iinfo(dtype).max + 1.0).any():
-        raise OverflowError  # The cast of such a float is undefined; MLflow's answer depends on the machine.
+    if values.dtype.kind == "f" and not is_within(values, np.dtype(dtype)):
+        raise OverflowError
     return values.astype(dtype)
+
+
+def is_within(floats: Any, dtype: Any) -> bool:
+    """Are all of these floats within the integers of ``dtype``? The cast of another one is undefined, and MLflow's
+    answer depends on the machine.
+    """
+    import numpy as np
+
+    bounds = np.iinfo(dtype)
+    return bool(((floats > bounds.min - 1.0) & (floats < bounds.max + 1.0) | (floats == bounds.min)).all())
 
 
 def _parse_times(values: Any) -> Any:
@@ -122,7 +162,7 @@ def convert_safely(where: str, values: Any, kind: ColumnType) -> Any:
     dtype = np.dtype(NUMPY_NAMES[kind])
     if values.dtype == dtype:
         return values
-    if kind is ColumnType.DATETIME and values.dtype.kind in "MO":
+    if kind is ColumnType.DATETIME and (is_object or values.dtype.kind == "M"):
         try:
             return values.astype(dtype)
         except (TypeError, ValueError) as error:

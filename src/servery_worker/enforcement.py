@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from servery_worker.conversions import convert_safely
+from servery_worker.conversions import NULLABLE_DTYPES, convert_safely, is_missing, is_nullable
+from servery_worker.flavors import one_line
 from servery_worker.nested import conform_cell
 from servery_worker.schema import NESTED_TYPES, Column, ColumnType, InvalidInput, Specs, Tensor
 from servery_worker.tensors import fit, from_frame
@@ -23,6 +24,15 @@ def enforce(data: Any, specs: Specs | None) -> Any:
     """
     if not specs:
         return data
+    try:
+        return _enforce(data, specs)
+    except InvalidInput:
+        raise
+    except Exception as error:  # numpy and pandas refuse what no rule here foresees.
+        raise InvalidInput(f"The input does not fit the model's signature: {one_line(error)}.") from None
+
+
+def _enforce(data: Any, specs: Specs) -> Any:
     import pandas as pd
 
     if isinstance(data, pd.Series):
@@ -64,7 +74,7 @@ def _dict_as_frame(data: dict[str, Any], columns: Sequence[Column]) -> Any:
 
     def is_single(value: Any) -> bool:
         is_texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
-        return value is None or bool(np.isscalar(value)) or is_texts
+        return is_missing(value) or bool(np.isscalar(value)) or is_texts
 
     def is_text(value: Any) -> bool:
         return isinstance(value, np.ndarray) and value.dtype.kind == "U" and value.shape == ()
@@ -115,7 +125,28 @@ def _conform(name: Any, values: Any, column: Column) -> Any:
     if column.type in NESTED_TYPES:
         cells = [conform_cell(f"{where} in row {row}", value, column) for row, value in enumerate(values)]
         return pd.Series(cells, index=values.index, name=name)
+    if is_nullable(column) and _has_na(values):
+        return _conform_nullable(where, values, column)
     return convert_safely(where, values, column.type)
+
+
+def _has_na(values: Any) -> bool:
+    """Has the column pandas' own missing value, which is no NaN?"""
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):
+        return values.dtype.kind in "biu" and bool(values.hasnans)
+    return values.dtype == object and any(cell is pd.NA for cell in values)
+
+
+def _conform_nullable(where: str, values: Any, column: Column) -> Any:
+    import pandas as pd
+
+    dtype, present = NULLABLE_DTYPES[column.type], values.notna()
+    made = pd.Series([pd.NA] * len(values), index=values.index, name=values.name, dtype=dtype)
+    if present.any():
+        made[present] = convert_safely(where, values[present], column.type).astype(dtype)
+    return made
 
 
 def _enforce_tensors(data: Any, tensors: Sequence[Tensor]) -> Any:

@@ -125,7 +125,7 @@ class Predictor:
     def _answer_alone(self, call: Call, seconds: list[float]) -> Reply:
         started = perf_counter()
         try:
-            data = self._input(call)
+            call, data = self._input(call)
         except Exception as error:
             return _refusal(error)
         finally:
@@ -143,11 +143,13 @@ class Predictor:
         finally:
             seconds[2] += perf_counter() - predicted
 
-    def _input(self, call: Call) -> Any:
+    def _input(self, call: Call) -> tuple[Call, Any]:
         try:
-            return self._reader.joined([call])
+            return call, self._reader.joined([call])
         except Exception:
-            return self._reader.slowly(call.body)  # Either takes the rows after all, or says what is wrong.
+            # The long way either takes the rows after all, or says what is wrong.
+            call = self._reader.slowly(call.body, call.options, batchable=False)
+            return call, call.data
 
     def _encode_output(self, output: Any, call: Call) -> Reply:
         try:

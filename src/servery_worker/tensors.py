@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from servery_worker.conversions import is_within
 from servery_worker.schema import InvalidInput, Tensor
 
 
@@ -13,6 +14,12 @@ def dtype_of(tensor: Tensor) -> Any:
 
     dtype = np.dtype(tensor.dtype)
     return np.dtype(dtype.type) if dtype.kind in "US" else dtype
+
+
+def check_within(values: Any, dtype: Any) -> None:
+    """Raises OverflowError where floats are beyond the integers of ``dtype``."""
+    if dtype.kind in "iu" and values.dtype.kind == "f" and not is_within(values, dtype):
+        raise OverflowError(f"a value is no number within {dtype}")
 
 
 def fit(values: Any, tensor: Tensor) -> Any:
@@ -72,14 +79,18 @@ def _from_column(column: Any, tensor: Tensor) -> Any:
         if np.isscalar(first):
             if shape not in ((-1,), (-1, 1)):
                 raise InvalidInput(f"{where}: expected rows of shape {_shape(shape[1:])}, got single values.")
+            check_within(column, dtype_of(tensor))
             return fit(np.array(column, dtype=dtype_of(tensor)).reshape(shape), tensor)
-        if not isinstance(first, (list, np.ndarray)) or not np.isscalar(first[0]):
+        if not isinstance(first, np.ndarray) and not (isinstance(first, list) and np.isscalar(first[0])):
             raise InvalidInput(f"{where}: expected numbers or lists of numbers, got {type(first).__name__}.")
         rows = np.vstack(column.tolist()).reshape(shape)
+        if isinstance(first, list):  # Arrays stay what they are, whatever the signature's dtype is.
+            check_within(rows, dtype_of(tensor))
+            rows = rows.astype(dtype_of(tensor))
     except InvalidInput:
         raise
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise InvalidInput(f"{where}: cannot be made an array of shape {_shape(shape)}: {error}.") from None
     if len(rows) != len(column):
         raise InvalidInput(f"{where}: cannot be made {len(column)} rows of shape {_shape(shape[1:])}.")
-    return fit(rows.astype(dtype_of(tensor)) if isinstance(first, list) else rows, tensor)
+    return rows

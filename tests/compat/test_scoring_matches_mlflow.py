@@ -258,9 +258,7 @@ BODIES: list[tuple[str, Any]] = [
     ("text", records({"text": "ä€😀"})),
     ("mixed", split([1, "x", 3], names=MIXED)),
     ("mixed", split([1, "x"], names=MIXED[:2])),
-    ("mixed", split([1, "x", None], names=MIXED)),
     ("mixed", split(["x", 1.5], names=["s", "d"])),
-    ("mixed", records({"d": 1, "s": "x"}, {"d": 2, "s": "y", "n": 1})),
     ("mixed", {"inputs": {"d": [1, 2], "s": ["x", "y"], "n": [1, 2]}}),
     ("mixed", {"inputs": {"d": 1, "s": "x"}}),
     ("mixed", {"inputs": [{"d": 1, "s": "x"}]}),
@@ -528,7 +526,7 @@ def test_a_float_beyond_a_column_of_integers_is_refused_where_mlflow_makes_somet
 ) -> None:
     """On purpose: the cast that mlflow does there is undefined, and gives another number on another machine."""
     outcome, sentence = ours(predictors[name], as_body(body), MediaType.JSON)
-    assert outcome is Outcome.INVALID_INPUT
+    assert outcome is Outcome.BAD_REQUEST
     assert "in row 0" in sentence
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
-from servery_worker.codecs.json_text import load_json
+from servery_worker.codecs.json_text import has_long_integer, load_json, load_json_exactly
 from servery_worker.conversions import json_type
 from servery_worker.schema import InvalidInput, Signature
 from servery_worker.wire import MediaType
@@ -26,12 +26,15 @@ class Form(Enum):
     LLM = "llm"
     """The whole object is the input (it has ``messages``, ``prompt`` or ``input``), and the answer is not wrapped."""
     CSV = "csv"
+    PARQUET = "parquet"
 
 
 class Body(NamedTuple):
     form: Form
     value: Any
     params: Any = None
+    text: bytes | memoryview = b""
+    """The JSON text that it was read from."""
 
 
 _FORMS = {form.value: form for form in (Form.SPLIT, Form.RECORDS, Form.INSTANCES, Form.INPUTS)}
@@ -45,6 +48,8 @@ def read_body(media_type: int, body: bytes | memoryview, signature: Signature | 
         BadBody: it is no JSON object with exactly one input field, or no UTF-8 text where CSV was announced.
         InvalidInput: it has no ``inputs``, the only field of a model whose signature comes from a type hint.
     """
+    if media_type == MediaType.PARQUET:
+        return Body(Form.PARQUET, body)
     if media_type == MediaType.CSV:
         try:
             return Body(Form.CSV, str(body, "utf-8"))
@@ -54,6 +59,17 @@ def read_body(media_type: int, body: bytes | memoryview, signature: Signature | 
         value = load_json(body)
     except ValueError as error:
         raise BadBody(f"The body is not JSON: {error}.") from None
+    return _read_object(value, signature)._replace(text=body)
+
+
+def exactly(body: Body, signature: Signature | None) -> Body:
+    """The same body, its integers beyond 64 bits as they were written; ``read_body`` may have made floats of them."""
+    if not has_long_integer(body.text):
+        return body
+    return _read_object(load_json_exactly(body.text), signature)
+
+
+def _read_object(value: Any, signature: Signature | None) -> Body:
     if not isinstance(value, dict):
         raise BadBody(f"The body is expected to be a JSON object with {_FIELDS}; it is {json_type(value)}.")
     if "messages" in value or "prompt" in value or "input" in value:

@@ -1,6 +1,7 @@
 """The table forms ``dataframe_split``, ``dataframe_records`` and CSV to a pandas DataFrame.
 
-Columns are cast to the signature's types as MLflow's scoring server does it (``mlflow/utils/proto_json_utils.py``).
+Columns are cast to the signature's types as MLflow's scoring server does it (``mlflow/utils/proto_json_utils.py``),
+but that a null in an optional column of integers or booleans becomes pandas' missing value.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from servery_worker.codecs.bodies import BadBody
-from servery_worker.conversions import cast, describe
-from servery_worker.enforcement import check_columns
+from servery_worker.codecs.cells import columns_of_rows
+from servery_worker.conversions import NULLABLE_DTYPES, cast, cast_nullable, describe, is_nullable
 from servery_worker.nested import conform_cell
 from servery_worker.schema import NESTED_TYPES, NUMPY_NAMES, Column, ColumnType, InvalidInput, Specs, Tensor
-from servery_worker.tensors import dtype_of
+from servery_worker.tensors import check_within, dtype_of
 
 
 def frame_of_split(value: Any, specs: Specs | None) -> Any:
@@ -36,7 +37,7 @@ def frame_of_split(value: Any, specs: Specs | None) -> Any:
         frame = pd.DataFrame(index=value.get("index"), columns=value.get("columns"), data=value["data"])
     except Exception as error:
         raise BadBody(f"'dataframe_split' is not a table: {error}.") from None
-    return _cast_frame(frame, specs)
+    return _cast_frame(frame, specs, value["data"], value.get("columns"))
 
 
 def frame_of_records(value: Any, specs: Specs | None) -> Any:
@@ -49,49 +50,77 @@ def frame_of_records(value: Any, specs: Specs | None) -> Any:
         frame = pd.DataFrame(data=value)
     except Exception as error:
         raise BadBody(f"'dataframe_records' is not a table: {error}.") from None
-    return _cast_frame(frame, specs)
+    return _cast_frame(frame, specs, value)
 
 
 def frame_of_csv(text: str, specs: Specs | None) -> Any:
     """A frame of CSV text with a header row. Text in binary columns is taken as it is, as MLflow does.
 
+    MLflow refuses any CSV for a signature with a datetime or with tensors; they are cast here as in JSON.
+
     Raises:
         BadBody: it is no CSV, or a cell cannot be read as its column's type.
+        InvalidInput: a cell cannot be cast.
     """
     import pandas as pd
 
-    dtypes: dict[Any, Any] = {}
-    times: list[Any] = []
-    for index, spec in enumerate(specs or ()):
-        if isinstance(spec, Column) and spec.type is ColumnType.DATETIME:
-            times.append(index if spec.name is None else spec.name)
-        elif isinstance(spec, Column) and spec.type not in NESTED_TYPES:
-            is_object = spec.type in (ColumnType.STRING, ColumnType.BINARY)
-            dtypes[index if spec.name is None else spec.name] = object if is_object else NUMPY_NAMES[spec.type]
+    dtypes: dict[Any, Any] = {
+        index if spec.name is None else spec.name: _csv_dtype(spec)
+        for index, spec in enumerate(specs or ())
+        if isinstance(spec, Column) and spec.type not in NESTED_TYPES and spec.type is not ColumnType.DATETIME
+    }
     try:
-        frame = pd.read_csv(io.StringIO(text), dtype=dtypes)
+        try:
+            frame = pd.read_csv(io.StringIO(text), dtype=dtypes)
+        except ValueError:
+            nullable = _nullable_in_csv(text, specs)
+            if not nullable:
+                raise
+            frame = pd.read_csv(io.StringIO(text), dtype={**dtypes, **nullable})
     except Exception as error:
         raise BadBody(f"The body is not CSV of the columns that the model takes: {error}.") from None
-    for name in times:
-        if name in frame.columns:
-            frame[name] = cast(name, frame[name], ColumnType.DATETIME)
+    for name, spec in _matched(frame, specs or ()):
+        if name in frame.columns and (isinstance(spec, Tensor) or spec.type is ColumnType.DATETIME):
+            frame[name] = _cast_column(name, frame[name], spec)
     return frame
 
 
-def _cast_frame(frame: Any, specs: Specs | None) -> Any:
+def _csv_dtype(spec: Column) -> Any:
+    return object if spec.type in (ColumnType.STRING, ColumnType.BINARY) else NUMPY_NAMES[spec.type]
+
+
+def _nullable_in_csv(text: str, specs: Specs | None) -> dict[str, str]:
+    """pandas' nullable types for those optional columns that have nulls."""
+    import pandas as pd
+
+    columns = [spec for spec in specs or () if isinstance(spec, Column) and is_nullable(spec)]
+    dtypes = {str(column.name): NULLABLE_DTYPES[column.type] for column in columns}
+    if not dtypes:
+        return {}
+    frame = pd.read_csv(io.StringIO(text), dtype=str)
+    return {name: dtype for name, dtype in dtypes.items() if name in frame.columns and frame[name].hasnans}
+
+
+def _cast_frame(frame: Any, specs: Specs | None, rows: Any, names: Any = None) -> Any:
+    """``frame`` with its columns in the signature's types; ``rows`` and ``names`` are what it was made of."""
     if not specs:
         return frame
-    columns = [spec for spec in specs if isinstance(spec, Column)]
-    if columns and columns[0].name is not None:
-        check_columns(list(frame.columns), columns)
     for name, spec in _matched(frame, specs):
-        if name in frame.columns:
+        if name not in frame.columns:
+            continue
+        if frame[name].ndim > 1:
+            _check_castable(name, frame[name], spec)
+        elif isinstance(spec, Column) and is_nullable(spec) and frame[name].isna().any():
+            frame[name] = cast_nullable(name, columns_of_rows(rows, names)[name], spec.type)
+        else:
             frame[name] = _cast_column(name, frame[name], spec)
     return frame
 
 
 def _matched(frame: Any, specs: Specs) -> Iterable[tuple[Any, Any]]:
     """The columns that the signature speaks of: by name, or by place."""
+    if not specs:
+        return []
     if specs[0].name is not None:
         return [(spec.name, spec) for spec in specs]
     if isinstance(specs[0], Tensor):
@@ -106,20 +135,34 @@ def _cast_column(name: Any, values: Any, spec: Column | Tensor) -> Any:
         return cast(name, values, spec.type)
     if spec.type is ColumnType.ANY:
         return values
-    return values.map(lambda cell: conform_cell(f"Column {name!r}", cell, spec))
+    # MLflow looks a column without a name up by its label here: the labels of a table that has none are the places.
+    required = spec.required if spec.name is not None else isinstance(name, int)
+    return values.map(lambda cell: conform_cell(f"Column {name!r}", cell, spec, required))
+
+
+def _check_castable(name: Any, twice: Any, spec: Column | Tensor) -> None:
+    """A column that is there twice will be refused for that; but a cell that cannot be cast comes first, as in MLflow,
+    which cannot cast two columns of texts or times at all."""
+    if isinstance(spec, Column) and spec.type in (ColumnType.STRING, ColumnType.DATETIME):
+        raise InvalidInput(f"Column {name!r} is there twice.")
+    for place in range(len(twice.columns)):
+        _cast_column(name, twice.iloc[:, place], spec)
 
 
 def _cast_to_tensor(name: Any, values: Any, tensor: Tensor) -> Any:
     import pandas as pd
 
     dtype = dtype_of(tensor)
-    if len(values) and isinstance(values.iloc[0], list):
-        return values  # Rows of an array; their type is settled when the array is made.
-    if dtype.kind in "OU" and isinstance(values.dtype, pd.StringDtype):
-        return values
     try:
         if dtype.kind == "S":
             return values.map(lambda cell: bytes(cell, "utf8"))
+        if isinstance(values.iloc[0], list):
+            return values  # Rows of an array; their type is settled when the array is made.
+        if dtype.kind in "OU" and isinstance(values.dtype, pd.StringDtype):
+            return values
+        check_within(values, dtype)
         return values.astype(dtype)
+    except IndexError:
+        raise InvalidInput("The input has no rows.") from None
     except Exception as error:
-        raise InvalidInput(f"Column {name!r}: expected {dtype}: {error}.") from None
+        raise InvalidInput(f"Column {name!r}: expected {dtype}: {str(error).rstrip('.')}.") from None

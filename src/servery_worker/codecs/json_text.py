@@ -6,9 +6,12 @@ import base64
 import datetime
 import json
 import math
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
+
+_LONG_INTEGER = re.compile(rb"(?<![\d.])\d{19}")
 
 
 class Unencodable(ValueError):
@@ -29,10 +32,20 @@ def load_json(body: bytes | memoryview) -> Any:
             return orjson.loads(body)
         except ValueError:
             pass
+    return load_json_exactly(body)
+
+
+def load_json_exactly(body: bytes | memoryview) -> Any:
+    """As ``load_json``, by Python's own reader: it takes integers of any size, and orjson makes floats of them."""
     try:
         return json.loads(bytes(body))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def has_long_integer(body: bytes | memoryview) -> bool:
+    """May there be an integer beyond 64 bits?"""
+    return _LONG_INTEGER.search(body) is not None
 
 
 def dump_json(value: Any) -> bytes:

@@ -37,6 +37,7 @@ _LAYOUTS_MAX = 256
 _KINDS_MAX = 1024
 _EXACT_MAX = 2.0**53
 """The largest integer up to which every one is a float64."""
+_LONG_END = 2.0**63
 
 
 class Irregular(Exception):
@@ -71,7 +72,9 @@ def _text_index(index: Any) -> Any:
 class Layout:
     """How rows with one list of columns become the model's input."""
 
-    def __init__(self, targets: Sequence[_Target], width: int, *, as_array: bool) -> None:
+    def __init__(
+        self, targets: Sequence[_Target], width: int, *, as_array: bool = False, is_inferred: bool = False
+    ) -> None:
         import pandas as pd
 
         names = [target.name for target in targets]
@@ -80,6 +83,7 @@ class Layout:
         self._places = {kind: [i for i, target in enumerate(targets) if target.kind is kind] for kind in kinds}
         self._index = pd.RangeIndex(len(names)) if names == list(range(len(names))) else _text_index(pd.Index(names))
         self._as_array = as_array
+        self._is_inferred = is_inferred
         self._pick = None if positions == list(range(width)) else _picker(positions)
         self._kind = next(iter(kinds)) if len(kinds) == 1 and ColumnType.STRING not in kinds else None
         self._allowed: list[frozenset[type] | None] = [None] * width
@@ -118,7 +122,7 @@ class Layout:
         if self._pick is not None:
             rows = list(map(self._pick, rows))
         if self._kind is not None:
-            array = _array(rows, self._kind)
+            array = self._array(rows, self._kind)
             # A view of the names: a model that renames an index must not rename it for the next request.
             return array if self._as_array else pd.DataFrame(array, columns=self._index.view(), copy=False)
         frame = pd.DataFrame(self._columns(rows), copy=False)
@@ -131,8 +135,16 @@ class Layout:
         columns: dict[int, Any] = {}
         for kind, places in self._places.items():
             together = [cells[place] for place in places]
-            columns.update(zip(places, _texts(together) if kind is ColumnType.STRING else _array(together, kind)))
+            columns.update(zip(places, _texts(together) if kind is ColumnType.STRING else self._array(together, kind)))
         return {place: columns[place] for place in range(len(cells))}
+
+    def _array(self, cells: Sequence[Any], kind: ColumnType) -> Any:
+        import numpy as np
+
+        array = _array(cells, kind)
+        if self._is_inferred and kind is ColumnType.DOUBLE and (np.abs(array) >= _LONG_END).any():
+            raise Irregular  # It may have been written as an integer, and pandas would keep it as one.
+        return array
 
 
 def _picker(positions: Sequence[int]) -> Callable[[Any], Any]:
@@ -213,15 +225,15 @@ class Layouts:
                 for position, (name, (cell, kind)) in enumerate(zip(names, inferred))
                 if kind is not None
             ]
-            return _layout(targets, width, width)
+            return _layout(targets, width, width, is_inferred=True)
         if isinstance(self._specs[0], Tensor):
             return _tensor_layout(self._specs[0], names)
         return _column_layout([spec for spec in self._specs if isinstance(spec, Column)], names)
 
 
-def _layout(targets: Sequence[_Target], count: int, width: int) -> Layout | None:
+def _layout(targets: Sequence[_Target], count: int, width: int, *, is_inferred: bool = False) -> Layout | None:
     """None unless all of ``count`` columns are of a type that has a fast way."""
-    return Layout(targets, width, as_array=False) if targets and len(targets) == count else None
+    return Layout(targets, width, is_inferred=is_inferred) if targets and len(targets) == count else None
 
 
 def _tensor_layout(tensor: Tensor, names: Sequence[Any]) -> Layout | None:

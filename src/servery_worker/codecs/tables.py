@@ -11,6 +11,9 @@ from servery_worker.schema import Column, ColumnType, Specs
 _BY_CELL = frozenset((ColumnType.DOUBLE, ColumnType.LONG, ColumnType.BOOLEAN, ColumnType.STRING))
 """Types that pandas infers back from single numpy values; MLflow refuses the others in a list of objects."""
 
+_ONE_ROW = (ColumnType.ARRAY, ColumnType.OBJECT)
+"""Where the signature has such a column, an object is one row, not an object of columns; instances become an object."""
+
 
 class Table(NamedTuple):
     """Rows of cells as they came. ``columns`` is None where they have no names."""
@@ -78,6 +81,8 @@ def _of_unnamed(value: Any, columns: Sequence[Column]) -> Table | None:
 def _of_named(value: Any, columns: Sequence[Column], *, is_inputs: bool) -> Table | None:
     by_cell = all(column.type in _BY_CELL for column in columns)
     table: Table | None
+    if any(column.type in _ONE_ROW for column in columns) and (type(value) is dict or not is_inputs):
+        return None
     if type(value) is dict:
         cells = list(value.values())
         if cells and all(type(cell) is list and len(cell) == len(cells[0]) for cell in cells):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from servery_worker.codecs.bodies import BadBody
-from servery_worker.conversions import describe, json_type
+from servery_worker.conversions import cast_nullable, describe, is_missing, is_nullable, json_type
 from servery_worker.nested import conform_cell
 from servery_worker.schema import NESTED_TYPES, NUMPY_NAMES, Column, ColumnType, InvalidInput, Specs, Tensor
 from servery_worker.tensors import dtype_of
@@ -30,7 +30,10 @@ def value_of_inputs(value: Any, specs: Specs | None) -> Any:
     if isinstance(value, dict):
         return {name: _convert(name, cells, named.get(name)) for name, cells in value.items()}
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-        return [{name: _convert(name, cell, named.get(name)) for name, cell in row.items()} for row in value]
+        # Where the key of a nullable column is missing, pandas would fill in a NaN, and make floats of its integers.
+        nullable = [name for name, spec in named.items() if is_nullable(spec) and any(name in row for row in value)]
+        filled = [{**dict.fromkeys(name for name in nullable if name not in row), **row} for row in value]
+        return [{name: _convert(name, cell, named.get(name)) for name, cell in row.items()} for row in filled]
     return _convert(None, value, specs[0] if specs else None)
 
 
@@ -66,7 +69,9 @@ def _check_lengths(columns: dict[str, Any], named: dict[str, Column | Tensor]) -
         spec = named.get(name)
         if named and (spec is None or not _is_counted(spec)):
             continue
-        if isinstance(cells, list) or (isinstance(cells, np.ndarray) and cells.ndim):
+        if isinstance(cells, np.ndarray) and not cells.ndim:
+            raise BadBody(f"Column {name!r} of 'instances' is expected to be a list, got {describe(cells)}.")
+        if isinstance(cells, (list, np.ndarray)):
             lengths[name] = len(cells)
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name!r} has {length}" for name, length in list(lengths.items())[:10])
@@ -80,6 +85,7 @@ def _is_counted(spec: Column | Tensor) -> bool:
 def _convert(name: Any, value: Any, spec: Column | Tensor | None) -> Any:
     """``value``, one cell or all cells of a column, as numpy in the signature's type."""
     import numpy as np
+    import pandas as pd
 
     if spec is None:
         return _rectangular(name, value, np.array)
@@ -87,6 +93,11 @@ def _convert(name: Any, value: Any, spec: Column | Tensor | None) -> Any:
     if isinstance(spec, Column) and spec.type in NESTED_TYPES:
         cell = conform_cell(where, value, spec)
         return np.array(cell) if spec.type is ColumnType.ARRAY else cell
+    if isinstance(spec, Column) and is_nullable(spec):
+        if isinstance(value, list) and any(map(is_missing, value)) and not any(isinstance(c, list) for c in value):
+            return cast_nullable(name, value, spec.type)
+        if is_missing(value):
+            return pd.NA
     dtype = dtype_of(spec) if isinstance(spec, Tensor) else np.dtype(NUMPY_NAMES[spec.type])
     is_cell = isinstance(spec, Column) and not isinstance(value, (list, np.ndarray))
     try:

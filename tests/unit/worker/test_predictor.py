@@ -119,7 +119,7 @@ def test_a_bad_request_is_refused_alone_and_its_neighbours_are_answered() -> Non
     assert [outcome for outcome, _ in given] == [
         Outcome.OK,
         Outcome.BAD_REQUEST,
-        Outcome.INVALID_INPUT,
+        Outcome.BAD_REQUEST,
         Outcome.OK,
     ]
 
@@ -159,20 +159,20 @@ def test_timings_are_of_the_whole_batch() -> None:
 @pytest.mark.parametrize(
     ("body", "outcome", "sentence"),
     [
-        (row(1, "abc"), Outcome.INVALID_INPUT, "Column 'b': expected long, got string 'abc' in row 0."),
+        (row(1, "abc"), Outcome.BAD_REQUEST, "Column 'b': expected long, got string 'abc' in row 0."),
         (
             split(["a", "b"], [1, 1], [1, 2], ["x", 3]),
-            Outcome.INVALID_INPUT,
+            Outcome.BAD_REQUEST,
             "Column 'a': expected double, got string 'x' in row 2.",
         ),
-        (row(1, None), Outcome.INVALID_INPUT, "Column 'b': expected long, got null in row 0."),
-        (row([1, 2], 1), Outcome.INVALID_INPUT, "Column 'a': expected double, got list [1, 2] in row 0."),
+        (row(1, None), Outcome.BAD_REQUEST, "Column 'b': expected long, got null in row 0."),
+        (row([1, 2], 1), Outcome.BAD_REQUEST, "Column 'a': expected double, got list [1, 2] in row 0."),
         (split(["a"], [1]), Outcome.INVALID_INPUT, "Column 'b' is missing; the input has 'a'."),
         (split(["c"], [1]), Outcome.INVALID_INPUT, "Columns 'a', 'b' are missing; the input has 'c'."),
         (split(["a", "a", "b"], [1, 2, 3]), Outcome.INVALID_INPUT, "Column 'a' is there twice."),
         (
             {"inputs": {"a": ["x"], "b": [1]}},
-            Outcome.INVALID_INPUT,
+            Outcome.BAD_REQUEST,
             "Column 'a': expected double, got string 'x' in row 0.",
         ),
         (
@@ -256,7 +256,7 @@ def test_a_cell_deep_in_a_tensor_is_named_with_its_row_once(depth: int) -> None:
         cell = [cell]
     predictor = predictor_of(Counting(), (Tensor("float64", (-1,) * depth),))
     assert answers(predictor, {"inputs": cell}) == [
-        (Outcome.INVALID_INPUT, "The input: expected float64, got string 'a' in row 0.")
+        (Outcome.BAD_REQUEST, "The input: expected float64, got string 'a' in row 0.")
     ]
 
 
