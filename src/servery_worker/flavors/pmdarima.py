@@ -45,10 +45,10 @@ def predictor_of(model: Any) -> Callable[[Any, Any], Any]:
 
 
 def _only_row(data: Any) -> dict[str, Any]:
-    rows: list[dict[str, Any]] = data.to_dict(orient="records")
-    if len(rows) != 1:
-        raise ValueError(f"A forecast is asked for by a table of one row; {len(rows)} came.")
-    return rows[0]
+    if not hasattr(data, "to_dict") or len(data) != 1:
+        raise ValueError(f"A forecast is asked for by a table of one row; a {type(data).__name__} of {len(data)} came.")
+    row: dict[str, Any] = data.to_dict(orient="records")[0]
+    return row
 
 
 def _periods(row: Mapping[str, Any]) -> int:

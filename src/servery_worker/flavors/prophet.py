@@ -21,4 +21,10 @@ def load(directory: str, mlmodel: Mapping[str, Any]) -> Loaded:
 
 def predictor_of(model: Any) -> Callable[[Any, Any], Any]:
     """``predict(data, params)``: a frame with ``ds`` to the frame of forecasts, sorted by ``ds``."""
-    return lambda data, _params: model.predict(data)
+
+    def predict(data: Any, _params: Any) -> Any:
+        if "ds" not in getattr(data, "columns", ()):
+            raise ValueError("The input is expected to be a table with a column 'ds' of dates.")
+        return model.predict(data)
+
+    return predict
