@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -43,7 +44,8 @@ def cases() -> list[Case]:
         exported = partial(_save, serialization_format="pt2")
         found.append(Case("exported by mlflow", _classifier, exported, _arrays, tolerance=_FLOAT32))
         found.append(Case("an ExportedProgram", _exported, _save_exported, _arrays, tolerance=_FLOAT32))
-    return found
+    # What mlflow 3 writes, and servery after it, names a device, which the loader of mlflow 2.9 does not know.
+    return found if _takes_config() else [replace(case, ours=False) for case in found]
 
 
 def _exports() -> bool:
@@ -52,6 +54,14 @@ def _exports() -> bool:
     import mlflow.pytorch
 
     return "serialization_format" in inspect.signature(mlflow.pytorch.save_model).parameters
+
+
+def _takes_config() -> bool:
+    import inspect
+
+    import mlflow.pytorch
+
+    return "model_config" in inspect.signature(mlflow.pytorch._load_pyfunc).parameters
 
 
 def _digits() -> Any:
@@ -82,7 +92,7 @@ def _frame() -> Any:
 
 def _frames() -> Sequence[Any]:
     frame = _frame()
-    return [frame[:3], frame[100:120], frame[5:6], frame[frame.columns[::-1]][:4], frame[:3].round().astype("int64")]
+    return [frame[:3], frame[100:120], frame[5:6], frame[frame.columns[::-1]][:4], frame[:3].round().astype("int16")]
 
 
 def _images() -> Any:
