@@ -1,4 +1,6 @@
-"""Which types may come to life when a skops file is read. The list is the server's; a package's own is never asked.
+"""What a library is not left to do with what it is given: bring any type to life, or open any file.
+
+Which types may come to life when a skops file is read is the server's list; a package's own is never asked.
 
 Reading a file of a trusted type calls its constructor or its ``__setstate__`` with values of the file's choice. So a
 whole package is never trusted: scipy's distributions run source text that they find in their state, and numpy's memmap
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from typing import Any
 
 _ESTIMATORS = frozenset(
     {
@@ -108,3 +111,9 @@ def is_trusted(name: str) -> bool:
     # What a module has imported from elsewhere is not of scikit-learn.
     is_own = getattr(found, "__module__", None) == module
     return is_own and (inspect.isclass(found) or parts[0] in _CALCULATIONS)
+
+
+def refuse_file_name(data: Any) -> None:
+    """Raises TypeError for a text, which XGBoost, LightGBM and CatBoost take for the name of a file to predict from."""
+    if isinstance(data, (str, bytes)):
+        raise TypeError("the input is expected to be a table or an array; it is a text")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from servery_worker.flavors import Loaded, LoadError, check_there, framework, one_line, python_function
+from servery_worker.trusted import refuse_file_name
 
 CLASSES = ("CatBoost", "CatBoostClassifier", "CatBoostRanker", "CatBoostRegressor")
 
@@ -30,4 +31,9 @@ def load(directory: str, mlmodel: Mapping[str, Any]) -> Loaded:
 
 def predictor_of(model: Any) -> Callable[[Any, Any], Any]:
     """``predict(data, params)``. As in MLflow, params are not used."""
-    return lambda data, _params: model.predict(data)
+
+    def predict(data: Any, _params: Any) -> Any:
+        refuse_file_name(data)
+        return model.predict(data)
+
+    return predict

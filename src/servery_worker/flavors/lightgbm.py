@@ -8,6 +8,7 @@ from typing import Any
 
 from servery_worker.flavors import Loaded, LoadError, check_there, framework, one_line, python_function
 from servery_worker.flavors.sklearn import read
+from servery_worker.trusted import refuse_file_name
 
 _BOOSTER = "lightgbm.basic.Booster"
 
@@ -37,4 +38,9 @@ def _read_booster(path: str, name: str) -> Any:
 
 def predictor_of(model: Any) -> Callable[[Any, Any], Any]:
     """``predict(data, params)`` of a Booster or an estimator. As in MLflow, params are not used."""
-    return lambda data, _params: model.predict(data)
+
+    def predict(data: Any, _params: Any) -> Any:
+        refuse_file_name(data)
+        return model.predict(data)
+
+    return predict

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from servery_worker.flavors import Loaded, LoadError, check_there, framework, one_line, python_function
+from servery_worker.trusted import refuse_file_name
 
 _BOOSTER = "xgboost.core.Booster"
 
@@ -44,12 +45,14 @@ def predictor_of(model: Any) -> Callable[[Any, Any], Any]:
     import xgboost
 
     names = inspect.signature(model.predict).parameters
-    if isinstance(model, xgboost.Booster):
+    is_estimator = isinstance(model, xgboost.XGBModel)
+    call = functools.partial(model.predict, validate_features=True) if is_estimator else model.predict
 
-        def predict(data: Any, **known: Any) -> Any:
-            return model.predict(xgboost.DMatrix(data), validate_features=True, **known)
-    elif isinstance(model, xgboost.XGBModel):
-        predict = functools.partial(model.predict, validate_features=True)
-    else:
-        predict = model.predict
-    return lambda data, params: predict(data, **{key: value for key, value in (params or {}).items() if key in names})
+    def predict(data: Any, params: Any) -> Any:
+        refuse_file_name(data)
+        known = {key: value for key, value in (params or {}).items() if key in names}
+        if isinstance(model, xgboost.Booster):
+            return call(xgboost.DMatrix(data), validate_features=True, **known)
+        return call(data, **known)
+
+    return predict

@@ -133,7 +133,11 @@ def _save_flowers(model: Any, folder: str) -> None:
 
     data = _flowers()[1]
     mlflow.xgboost.save_model(
-        model, folder, pip_requirements=_REQUIREMENTS, signature=infer_signature(data, [1]), model_format="json"
+        model,
+        folder,
+        pip_requirements=_REQUIREMENTS,
+        signature=infer_signature(data, model.predict(data)),
+        model_format="json",
     )
 
 

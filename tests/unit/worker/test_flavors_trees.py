@@ -200,6 +200,16 @@ def test_a_lightgbm_model_without_a_class_is_a_booster(tmp_path: Path) -> None:
     assert predict(X, None) == pytest.approx(light_booster().predict(X))
 
 
+@pytest.mark.parametrize("model", [booster(), light_booster()], ids=["xgboost", "lightgbm"])
+def test_a_callers_text_is_not_taken_for_the_name_of_a_file(model: Any, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("0 1:2\n")
+    predict = flavors.save(model, tmp_path).predict
+    for text in (str(secret), f"{secret}?format=libsvm"):
+        with pytest.raises(TypeError, match="expected to be a table or an array"):
+            predict(text, None)
+
+
 def halved(data: bytes) -> bytes:
     return data[: len(data) // 2]
 
