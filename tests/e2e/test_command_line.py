@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
 import pytest
 
@@ -77,6 +78,16 @@ def test_a_model_is_asked_without_an_endpoint(
     for uri in (f"models:/{menu}/2", str(echo_folders[1])):
         done = run("predict", uri, "[[4, 0]]")
         assert json.loads(done.stdout) == [[2, 4, 8]], done.stderr
+
+
+def test_a_parquet_file_is_taken_by_an_endpoint_and_by_a_model_alike(
+    run: Run, menu: str, echo_folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "rows.parquet"
+    pd.DataFrame({"nonce": [4], "action": [0]}).to_parquet(file)
+    for target in (menu, str(echo_folders[0])):
+        done = run("predict", target, "-i", str(file))
+        assert json.loads(done.stdout) == [[1, 4, 4]], done.stderr
 
 
 def test_an_alias_moves_the_endpoint_and_a_rollback_moves_it_back(run: Run, menu: str) -> None:

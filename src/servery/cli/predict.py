@@ -13,7 +13,8 @@ from servery.cli.options import Home, Json, Server, connect
 from servery.cli.output import print_json
 from servery.errors import InvalidInput
 
-_CSV = "text/csv"
+_JSON, _CSV = "application/json", "text/csv"
+_CONTENT_TYPES = {".json": _JSON, ".csv": _CSV, ".parquet": "application/vnd.apache.parquet"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,7 +27,8 @@ def predict(
         str | None, typer.Argument(metavar="[JSON]", help="A list of inputs, or a whole scoring request.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--input", "-i", help="Read a .json or .csv file instead; '-' is standard input.")
+        Path | None,
+        typer.Option("--input", "-i", help="Read a .json, .csv or .parquet file instead; '-' is standard input."),
     ] = None,
     server: Server = None,
     home: Home = None,
@@ -34,7 +36,7 @@ def predict(
 ) -> None:
     """Ask an endpoint, or a model, about some data. A model is loaded right here, without a server."""
     body, content_type = _read(data, file)
-    request = body if content_type == _CSV else _request(body)
+    request = _request(body) if content_type == _JSON else body
     if _is_model_uri(target):
         predictions = _predict_here(target, request, content_type, server, home)
         print_json({"predictions": predictions} if json else predictions)
@@ -54,17 +56,18 @@ def _read(data: str | None, file: Path | None) -> tuple[bytes, str]:
     if (data is None) is (file is None):
         raise typer.BadParameter("give JSON, or -i FILE")
     if file is None:
-        return (data or "").encode(), "application/json"
+        return (data or "").encode(), _JSON
     if str(file) == "-":
         body = sys.stdin.buffer.read()
-        return body, "application/json" if body.lstrip()[:1] in (b"{", b"[", b'"') else _CSV
-    if file.suffix.lower() not in (".json", ".csv"):
-        raise InvalidInput("--input", expected="a .json or .csv file, or '-'", got=str(file))
+        return body, _JSON if body.lstrip()[:1] in (b"{", b"[", b'"') else _CSV
+    content_type = _CONTENT_TYPES.get(file.suffix.lower())
+    if content_type is None:
+        raise InvalidInput("--input", expected="a .json, .csv or .parquet file, or '-'", got=str(file))
     try:
         body = file.read_bytes()
     except OSError as error:
         raise InvalidInput("--input", expected="a file that can be read", got=f"{file} ({error.strerror})") from None
-    return body, _CSV if file.suffix.lower() == ".csv" else "application/json"
+    return body, content_type
 
 
 def _request(body: bytes) -> bytes:
