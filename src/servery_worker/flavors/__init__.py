@@ -53,7 +53,8 @@ def load_flavor(directory: str, mlmodel: Mapping[str, Any]) -> tuple[str, Loaded
 
 def _find(loader: str) -> ModuleType:
     name = loader[len(_OWN) :] if loader.startswith(_OWN) else ""
-    if name.isidentifier() and os.path.isfile(os.path.join(os.path.dirname(__file__), f"{name}.py")):
+    places = (f"{name}.py", os.path.join(name, "__init__.py"))
+    if name.isidentifier() and any(os.path.isfile(os.path.join(os.path.dirname(__file__), place)) for place in places):
         return importlib.import_module(f"{__name__}.{name}")
     for plugin in plugins():
         if plugin.name == loader:

@@ -23,8 +23,9 @@ from servery.errors import InvalidInput
 from servery.package.flavors.saved import Saved
 from servery_worker.flavors import plugins
 
-_GENERAL = ("sklearn", "python_model")
-"""Asked last and in this order: many frameworks' models are scikit-learn estimators too, and most have ``predict``."""
+_GENERAL = ("pytorch", "sklearn", "python_model")
+"""Asked last and in this order: many frameworks' models are torch modules or scikit-learn estimators too, and most have
+``predict``."""
 
 
 def save(model: Any, folder: Path) -> Saved:
