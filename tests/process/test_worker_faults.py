@@ -156,6 +156,8 @@ def test_a_worker_sees_none_of_the_servers_secrets(echo_folder: Path, tmp_path: 
             "MKL_NUM_THREADS",
             "NUMEXPR_NUM_THREADS",
             "PYTHONUNBUFFERED",
+            "MLFLOW_DISABLE_TELEMETRY",
+            "_MLFLOW_IS_IN_SERVING_ENVIRONMENT",
         }
 
 

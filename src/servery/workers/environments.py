@@ -14,6 +14,14 @@ from dataclasses import dataclass
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
+_FIXED = {
+    "PYTHONUNBUFFERED": "1",
+    # For models that bring mlflow: it tells its makers nothing about who serves what, and reads base64 and ISO 8601
+    # where a type hint asks for bytes and times, as in its own scoring server.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "_MLFLOW_IS_IN_SERVING_ENVIRONMENT": "true",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -28,5 +36,4 @@ def local_environment(server_variables: Mapping[str, str], *, replicas: int) -> 
     threads = str(max(1, ((os.cpu_count() or 1) - 1) // replicas))
     variables = {name: server_variables[name] for name in _PASSED_ON if name in server_variables}
     variables.update(dict.fromkeys(_THREAD_COUNTS, threads))
-    variables["PYTHONUNBUFFERED"] = "1"
-    return Environment(sys.executable, variables)
+    return Environment(sys.executable, variables | _FIXED)

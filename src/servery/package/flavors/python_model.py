@@ -13,7 +13,7 @@ from typing import Any
 
 from servery.errors import InvalidInput
 from servery.package import pickling
-from servery.package.flavors.saved import Saved
+from servery.package.flavors.saved import Saved, is_a
 from servery.package.python_model import FunctionModel
 
 _MODEL_FILE = "model.pkl"
@@ -26,6 +26,9 @@ def takes(model: Any) -> bool:
 
 
 def save(model: Any, folder: Path) -> Saved:
+    if is_a(model, "mlflow.pyfunc.model.PythonModel"):
+        expected = "a model that runs without mlflow; save this one by mlflow.pyfunc.save_model, and servery serves it"
+        raise InvalidInput("model", expected=expected, got=f"a {type(model).__name__}, a PythonModel of mlflow")
     if callable(getattr(model, "predict", None)):
         takes_params = "params" in _check_arguments(model.predict)
     else:
