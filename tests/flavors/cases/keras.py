@@ -1,4 +1,4 @@
-"""Keras 3 as ``mlflow.keras`` saves it, on whichever backend the group has: sequential, functional, with own layers."""
+"""Keras 3 as ``mlflow.keras`` saves it, on whichever backend the group has: sequential, functional, exported."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ def cases() -> list[Case]:
         Case("convolution, dropout and batch norm", convolution, _save, images, tolerance=_FLOAT32),
         Case("two inputs by name", two_inputs, _save, named, tolerance=_FLOAT32),
         Case("two outputs", two_outputs, _save, arrays, tolerance=_FLOAT32),
-        # A stock mlflow reads own layers only where they are registered already, as in the process that saved them.
-        Case("own layers, registered", own_layers, _save, arrays, tolerance=_FLOAT32),
     ]
     if backend == "tensorflow":
         exported = partial(_save, exported=True)
@@ -118,25 +116,6 @@ def two_outputs() -> Any:
     data, _ = digits()
     model.fit(data, {"digit": data[:, :10], "ink": data.mean(axis=1)}, epochs=1, verbose=0)
     return model
-
-
-def own_layers() -> Any:
-    import keras
-
-    @keras.saving.register_keras_serializable("servery_tests")
-    class Scaled(keras.layers.Layer):  # type: ignore[misc]
-        def __init__(self, factor: float = 1.0, **options: Any) -> None:
-            super().__init__(**options)
-            self.factor = factor
-
-        def call(self, inputs: Any) -> Any:
-            return inputs * self.factor
-
-        def get_config(self) -> Any:
-            return {**super().get_config(), "factor": self.factor}
-
-    layers = [keras.Input((64,)), Scaled(0.5), keras.layers.Dense(10, activation="softmax")]
-    return fitted(keras.Sequential(layers), digits()[0])
 
 
 def _save(model: Any, folder: str, *, signed: bool = True, exported: bool = False) -> None:
