@@ -64,8 +64,8 @@ class Lengths(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         return [len(text) for text in model_input]
 
 
-# mlflow 2.9 takes the hint as it stands, and it stands as text in this file.
-Lengths.predict.__annotations__["model_input"] = List[str]  # noqa: UP006
+# mlflow 2.9 evaluates the hints when it predicts, and the pickle does not bring what their text names.
+Lengths.predict.__annotations__ = {"model_input": List[str]}  # noqa: UP006
 
 
 class Visit(pydantic.BaseModel):
