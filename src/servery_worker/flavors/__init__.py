@@ -98,7 +98,9 @@ def _add_code(directory: str, code: Any) -> None:
 def framework(name: str, needed_by: str) -> Any:
     """The module ``name``, imported; raises LoadError that says what lacks it."""
     try:
-        return importlib.import_module(name)
+        # As an import statement does it, so that whoever finds out what the model requires sees who asked.
+        __import__(name)
+        return sys.modules[name]
     except ImportError as error:
         if error.name is not None and error.name.partition(".")[0] == name.partition(".")[0]:
             raise LoadError(f"The model in {needed_by!r} needs {name}, which its environment does not have.") from None

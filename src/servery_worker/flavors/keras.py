@@ -44,6 +44,7 @@ def choose_backend(name: Any) -> None:
     """
     if name in _BACKENDS and "keras" not in sys.modules and importlib.util.find_spec(name) is not None:
         os.environ["KERAS_BACKEND"] = name
+        __import__(name)  # The model requires it; Keras does not.
 
 
 def read_model(saving: Any, directory: str, name: str, folder: str) -> Any:
