@@ -124,7 +124,7 @@ SAVED: dict[str, tuple[Any, Any, Any]] = {
     "function": (total, FRAME[:2], {"predictions": [{"0": 2.0}, {"0": 4.0}]}),
     "params": (Nothing(), (FRAME[:2], {"k": 3}), {"predictions": {"rows": 2, "params": {"k": 3}}}),
     "no params": (Nothing(), FRAME[:2], {"predictions": {"rows": 2, "params": None}}),
-    "chat": (Nothing(), {"messages": [{"role": "user", "content": "hello"}]}, {"rows": 1, "params": None}),
+    "chat": (Nothing(), {"messages": [{"role": "user", "content": "hello"}]}, {"rows": 1, "params": {}}),
     "dates": (
         lambda frame: frame["t"].dt.year.tolist(),
         pd.DataFrame({"t": pd.to_datetime(["2024-05-06"])}),
