@@ -95,7 +95,7 @@ def _answers(folder: Path, inputs: list[tuple[Any, dict[str, Any] | None]]) -> l
     import io
 
     import mlflow.pyfunc
-    from mlflow.pyfunc.scoring_server import predictions_to_json
+    from mlflow.pyfunc import scoring_server
 
     model = mlflow.pyfunc.load_model(str(folder))
     answers = []
@@ -103,9 +103,9 @@ def _answers(folder: Path, inputs: list[tuple[Any, dict[str, Any] | None]]) -> l
         written = io.StringIO()
         output = model.predict(data) if params is None else model.predict(data, params=params)
         if isinstance(data, dict) and not _LLM_KEYS.isdisjoint(data):
-            json.dump(output, written)
+            scoring_server.unwrapped_predictions_to_json(output, written)
         else:
-            predictions_to_json(output, written)
+            scoring_server.predictions_to_json(output, written)
         answers.append(json.loads(written.getvalue()))
     return answers
 

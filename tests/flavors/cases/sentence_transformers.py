@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import inspect
 import tempfile
@@ -66,8 +67,8 @@ def _small() -> Any:
 def _real() -> Any:
     import sentence_transformers
 
-    [place] = importlib.util.find_spec(_PACKAGED).submodule_search_locations or [""]
-    return sentence_transformers.SentenceTransformer(f"{place}/model", device="cpu")
+    place = importlib.import_module(_PACKAGED).get_model_path()
+    return sentence_transformers.SentenceTransformer(str(place), device="cpu")
 
 
 def _texts() -> Sequence[Any]:

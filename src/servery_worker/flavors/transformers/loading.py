@@ -51,7 +51,9 @@ def _load_model(transformers: Any, directory: str, entry: Mapping[str, Any], dty
         loader, trusted = _model_class(transformers, entry["pipeline_model_type"], source, revision)
         return loader.from_pretrained(source, **revision, **trusted, **dtype)
     except Exception as error:
-        raise _failed(_folder(entry), entry.get("source_model_name"), revision, error) from error
+        raise _failed(
+            "model" if revision else _folder(entry), entry.get("source_model_name"), revision, error
+        ) from error
 
 
 def _source(directory: str, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
