@@ -28,7 +28,7 @@ def value_of_inputs(value: Any, specs: Specs | None) -> Any:
     elif specs and not named and not (isinstance(value, (list, str, int, float))):
         raise BadBody(f"The model takes a list or a single value, without names; got {json_type(value)}.")
     if isinstance(value, dict):
-        return {name: _convert(name, cells, named.get(name)) for name, cells in value.items()}
+        return {name: _convert_column(name, cells, named.get(name)) for name, cells in value.items()}
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
         # Where the key of a nullable column is missing, pandas would fill in a NaN, and make floats of its integers.
         nullable = [name for name, spec in named.items() if is_nullable(spec) and any(name in row for row in value)]
@@ -82,6 +82,12 @@ def _is_counted(spec: Column | Tensor) -> bool:
     return isinstance(spec, Tensor) or (spec.required and spec.type is not ColumnType.ARRAY)
 
 
+def _convert_column(name: Any, cells: Any, spec: Column | Tensor | None) -> Any:
+    if isinstance(spec, Column) and is_nullable(spec) and isinstance(cells, list) and any(map(is_missing, cells)):
+        return cast_nullable(name, cells, spec.type)
+    return _convert(name, cells, spec)
+
+
 def _convert(name: Any, value: Any, spec: Column | Tensor | None) -> Any:
     """``value``, one cell or all cells of a column, as numpy in the signature's type."""
     import numpy as np
@@ -93,11 +99,8 @@ def _convert(name: Any, value: Any, spec: Column | Tensor | None) -> Any:
     if isinstance(spec, Column) and spec.type in NESTED_TYPES:
         cell = conform_cell(where, value, spec)
         return np.array(cell) if spec.type is ColumnType.ARRAY else cell
-    if isinstance(spec, Column) and is_nullable(spec):
-        if isinstance(value, list) and any(map(is_missing, value)) and not any(isinstance(c, list) for c in value):
-            return cast_nullable(name, value, spec.type)
-        if is_missing(value):
-            return pd.NA
+    if is_missing(value) and is_nullable(spec):
+        return pd.NA
     dtype = dtype_of(spec) if isinstance(spec, Tensor) else np.dtype(NUMPY_NAMES[spec.type])
     is_cell = isinstance(spec, Column) and not isinstance(value, (list, np.ndarray))
     try:
