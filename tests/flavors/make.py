@@ -41,7 +41,7 @@ def main() -> None:
         about = {"name": case.name, "ours": case.ours, "tolerance": case.tolerance}
         (place / "case.json").write_text(json.dumps(about))
         try:
-            make(case, place)
+            make(case, place, find_requirements=number == 0)
         except Exception:
             (place / "failed.json").write_text(json.dumps(traceback.format_exc()))
 
@@ -53,8 +53,11 @@ def _reads_required() -> bool:
     return "required" in inspect.signature(ColSpec).parameters
 
 
-def make(case: Case, place: Path) -> None:
-    """Save one case's packages, and ask stock mlflow for the answers of both."""
+def make(case: Case, place: Path, *, find_requirements: bool) -> None:
+    """Save one case's packages, and ask stock mlflow for the answers of both.
+
+    Finding a package's requirements loads it anew, which takes long with the larger frameworks: once a flavor is enough.
+    """
     import servery
 
     model, inputs = case.model(), [_split(given) for given in case.inputs()]
@@ -65,7 +68,9 @@ def make(case: Case, place: Path) -> None:
     }
     if case.ours:
         data, params = inputs[0]
-        servery.save_model(model, place / "ours", input_example=data if params is None else (data, params))
+        example = data if params is None else (data, params)
+        requirements = None if find_requirements else []
+        servery.save_model(model, place / "ours", input_example=example, requirements=requirements)
         asked["ours"] = _answers(place / "ours", inputs)
     (place / "asked.json").write_text(json.dumps(asked))
 
