@@ -56,7 +56,7 @@ def _reads_required() -> bool:
 def make(case: Case, place: Path, *, find_requirements: bool) -> None:
     """Save one case's packages, and ask stock mlflow for the answers of both.
 
-    Finding a package's requirements loads it anew, which takes long with the larger frameworks: once a flavor is enough.
+    Finding a package's requirements loads it anew, which takes long with the larger frameworks: once is enough.
     """
     import servery
 

@@ -27,7 +27,7 @@ from rich.table import Table
 
 from tests.flavors.compare import difference
 from tests.flavors.environments import ROOT, Group, prepare, read_groups, versions
-from tests.flavors.pages import EXAMPLES, RESULTS, write_pages
+from tests.flavors.pages import EXAMPLES, NAMED, RESULTS, write_pages
 from tests.servers import serving
 
 _MAKE_SECONDS = 1800
@@ -73,7 +73,8 @@ def run_group(group: Group, environments: Path, only: str | None, console: Conso
     """Make the group's environment and try all of its flavors: what ``results.json`` keeps of a group."""
     interpreter = prepare(group, environments)
     flavor, _, name = (only or "").partition(": ")
-    result: dict[str, Any] = {"versions": versions(interpreter), "cases": []}
+    installed = versions(interpreter)
+    result: dict[str, Any] = {"versions": {name: installed[name] for name in NAMED & installed.keys()}, "cases": []}
     for each in group.flavors:
         if flavor in ("", each):
             for case in _run_flavor(interpreter, each, name):
@@ -187,7 +188,7 @@ def _write(results: dict[str, Any], *, keep_others: bool) -> None:
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "groups": {**before, **results},
     }
-    RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
     write_pages()
 
 

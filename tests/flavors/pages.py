@@ -15,6 +15,8 @@ RESULTS = _HERE / "results.json"
 FOLDER = _HERE.parent.parent / "docs" / "flavors"
 TABLE: dict[str, dict[str, Any]] = tomllib.loads((_HERE / "flavors.toml").read_text())
 EXAMPLES = {flavor: entry["example"].strip() + "\n" for flavor, entry in TABLE.items()}
+NAMED = {"mlflow", *(name for entry in TABLE.values() for name in entry["distributions"])}
+"""The distributions whose releases the pages tell."""
 _MADE = "<!-- Made by `python -m tests.flavors.pages`; change tests/flavors/flavors.toml instead. -->\n"
 
 
