@@ -69,7 +69,7 @@ def make(case: Case, place: Path, *, find_requirements: bool) -> None:
     if case.ours:
         data, params = inputs[0]
         example = data if params is None else (data, params)
-        requirements = None if find_requirements else []
+        requirements: list[str] | None = None if find_requirements else []
         servery.save_model(model, place / "ours", input_example=example, requirements=requirements)
         asked["ours"] = _answers(place / "ours", inputs)
     (place / "asked.json").write_text(json.dumps(asked))
