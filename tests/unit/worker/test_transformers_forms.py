@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image, UnidentifiedImageError
 
 from servery_worker.flavors.transformers import inputs, media, openai, outputs
 
@@ -74,12 +77,26 @@ def test_questions_about_one_table_are_gathered() -> None:
         inputs.table_questions([rows[0], {"query": "b", "table": "{}"}])
 
 
-def test_an_image_is_base64_a_file_or_an_address() -> None:
-    encoded = base64.b64encode(b"pixels!").decode()
-    assert media.images([{"image": encoded}]) == [encoded]
-    assert media.images("https://example.com/a.png") == "https://example.com/a.png"
-    with pytest.raises(ValueError, match=r"base64, a file or an address; it is 'no such file[.]+…'"):
-        media.images("no such file" + "." * 20)
+def test_an_image_comes_as_base64() -> None:
+    written = io.BytesIO()
+    Image.new("RGB", (2, 3)).save(written, "PNG")
+    [image] = media.images([{"image": base64.b64encode(written.getvalue()).decode()}])
+    assert image.size == (2, 3)
+
+
+@pytest.mark.parametrize("place", ["https://example.com/a.png", "/etc/hostname", "no such file" + "." * 20])
+def test_nothing_that_a_caller_names_is_opened(place: str) -> None:
+    with pytest.raises(ValueError, match="files and addresses are not opened"):
+        media.images(place)
+    with pytest.raises(TypeError, match="files and addresses are not opened"):
+        media.sounds(place)
+
+
+def test_base64_that_is_a_files_name_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (2, 3)).save(tmp_path / "data", "PNG")
+    with pytest.raises(UnidentifiedImageError):
+        media.images("data")
 
 
 def test_a_sound_is_decoded_and_a_list_of_one_is_that_sound() -> None:

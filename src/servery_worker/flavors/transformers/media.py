@@ -1,26 +1,35 @@
-"""Images and sounds as callers send them: base64, bytes, a file's name, an address, or a sound as numbers."""
+"""Images and sounds as callers send them: base64, bytes, or a sound as numbers.
+
+MLflow also takes a file's name and an address, and opens them. A caller would choose what this machine reads and whom
+it asks, so they are refused here.
+"""
 
 from __future__ import annotations
 
 import base64
-import os
+import io
 from typing import Any
-from urllib.parse import urlsplit
 
 _SHOWN_MAX = 20
 
 
 def images(data: Any) -> Any:
-    """An image or a list of images; a text is base64, a file or an address."""
+    """An image or a list of images; a text is base64."""
     if isinstance(data, list) and all(isinstance(row, dict) for row in data):
         return [_image(next(iter(row.values()))) for row in data]
     return _image(data)
 
 
 def _image(value: Any) -> Any:
-    if isinstance(value, str) and not _is_base64(value):
-        _check_place(value)
-    return value
+    """A text is decoded here: the pipeline would take one that is a file's name, too, for that file."""
+    if not isinstance(value, str):
+        return value
+    if not _is_base64(value):
+        shown = value if len(value) <= _SHOWN_MAX else f"{value[:_SHOWN_MAX]}…"
+        raise ValueError(f"An image as text is expected to be base64; files and addresses are not opened: {shown!r}.")
+    from PIL import Image
+
+    return Image.open(io.BytesIO(base64.b64decode(value)))
 
 
 def sounds(data: Any) -> Any:
@@ -34,15 +43,12 @@ def sounds(data: Any) -> Any:
 def _sound(value: Any) -> Any:
     import numpy as np
 
-    if isinstance(value, str):
-        _check_place(value)
-        return value
     if isinstance(value, bytes):
         return base64.b64decode(value) if _is_base64(value) else value
     if isinstance(value, np.ndarray):
         return value
-    expected = "expected to be bytes, an array of numbers, a file's name or an address"
-    raise TypeError(f"A sound is {expected}; it is a {type(value).__name__}.")
+    expected = "expected to be bytes or an array of numbers; files and addresses are not opened"
+    raise TypeError(f"A sound is {expected}: it is a {type(value).__name__}.")
 
 
 def _is_base64(value: str | bytes) -> bool:
@@ -54,14 +60,3 @@ def _is_base64(value: str | bytes) -> bool:
     if isinstance(value, bytes):
         return base64.b64encode(decoded) == value
     return value in (base64.b64encode(decoded).decode(), base64.encodebytes(decoded).decode())
-
-
-def _check_place(value: str) -> None:
-    try:
-        parts = urlsplit(value)
-        is_address = bool(parts.scheme and parts.netloc)
-    except ValueError:
-        is_address = False
-    if not is_address and not os.path.isfile(value):
-        shown = value if len(value) <= _SHOWN_MAX else f"{value[:_SHOWN_MAX]}…"
-        raise ValueError(f"The text is expected to be base64, a file or an address; it is {shown!r}.")
