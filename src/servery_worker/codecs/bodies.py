@@ -48,49 +48,57 @@ def read_body(media_type: int, body: bytes | memoryview, signature: Signature | 
         BadBody: it is no JSON object with exactly one input field, or no UTF-8 text where CSV was announced.
         InvalidInput: it has no ``inputs``, the only field of a model whose signature comes from a type hint.
     """
-    if media_type == MediaType.PARQUET:
-        return Body(Form.PARQUET, body)
-    if media_type == MediaType.CSV:
-        try:
-            return Body(Form.CSV, str(body, "utf-8"))
-        except UnicodeDecodeError as error:
-            raise BadBody(f"The body is not UTF-8 text: {error.reason} at byte {error.start}.") from None
+    if media_type != MediaType.JSON:
+        return Body(Form.PARQUET, body) if media_type == MediaType.PARQUET else Body(Form.CSV, _text(body))
     try:
         value = load_json(body)
     except ValueError as error:
         raise BadBody(f"The body is not JSON: {error}.") from None
-    return _read_object(value, signature)._replace(text=body)
+    return _read_object(value, signature, body)
+
+
+def _text(body: bytes | memoryview) -> str:
+    try:
+        return str(body, "utf-8")
+    except UnicodeDecodeError as error:
+        raise BadBody(f"The body is not UTF-8 text: {error.reason} at byte {error.start}.") from None
 
 
 def exactly(body: Body, signature: Signature | None) -> Body:
     """The same body, its integers beyond 64 bits as they were written; ``read_body`` may have made floats of them."""
     if not has_long_integer(body.text):
         return body
-    return _read_object(load_json_exactly(body.text), signature)
+    return _read_object(load_json_exactly(body.text), signature, body.text)
 
 
-def _read_object(value: Any, signature: Signature | None) -> Body:
+def _read_object(value: Any, signature: Signature | None, text: bytes | memoryview) -> Body:
     if not isinstance(value, dict):
         raise BadBody(f"The body is expected to be a JSON object with {_FIELDS}; it is {json_type(value)}.")
+    is_typed = signature is not None and signature.is_from_type_hint
+    if len(value) == 1 and not is_typed:  # Most bodies: no params, nothing to tell apart.
+        [(name, only)] = value.items()
+        if name in _FORMS:
+            return Body(_FORMS[name], only, None, text)
     if "messages" in value or "prompt" in value or "input" in value:
-        return _read_llm(value, signature)
-    if signature is not None and signature.is_from_type_hint:
-        return _read_typed(value)
+        return _read_llm(value, signature, text)
+    if is_typed:
+        return _read_typed(value, text)
     forms = [name for name in value if name in _FORMS]
     if len(forms) != 1:
         found = ", ".join(f"'{name}'" for name in (forms or list(value)[:5])) or "none"
         raise BadBody(f"The body is expected to have exactly one of {_FIELDS}; found: {found}.")
-    return Body(_FORMS[forms[0]], value[forms[0]], value.get("params"))
+    return Body(_FORMS[forms[0]], value[forms[0]], value.get("params"), text)
 
 
-def _read_typed(value: Mapping[str, Any]) -> Body:
+def _read_typed(value: Mapping[str, Any], text: bytes | memoryview) -> Body:
     if Form.INPUTS.value not in value:
         found = ", ".join(f"'{name}'" for name in list(value)[:5]) or "none"
         raise InvalidInput(f"The body is expected to have 'inputs', as the model's type hint asks; found: {found}.")
-    return Body(Form.INPUTS, value[Form.INPUTS.value], value.get("params"))
+    return Body(Form.INPUTS, value[Form.INPUTS.value], value.get("params"), text)
 
 
-def _read_llm(value: Mapping[str, Any], signature: Signature | None) -> Body:
+def _read_llm(value: Mapping[str, Any], signature: Signature | None, text: bytes | memoryview) -> Body:
     names = {param.name for param in (signature.params if signature else None) or ()}
     data = {name: item for name, item in value.items() if name not in names}
-    return Body(Form.LLM, data, {name: item for name, item in value.items() if name in names})
+    params = {name: item for name, item in value.items() if name in names}
+    return Body(Form.LLM, data, params, text)
