@@ -16,6 +16,7 @@ from servery_worker.trusted import is_trusted
 _PACKAGES = frozenset({"sklearn", "xgboost", "lightgbm", "catboost"})
 _WHOLE_INPUT = frozenset({"FunctionTransformer", "MiniBatchNMF", "NMF"})
 """What may look at other rows: anybody's function, and factorizations that stop when the whole input has settled."""
+_OF_ALL_ROWS = frozenset({"score", "fit_predict", "fit_transform"})
 
 
 def load(directory: str, mlmodel: Mapping[str, Any]) -> Loaded:
@@ -28,8 +29,17 @@ def load(directory: str, mlmodel: Mapping[str, Any]) -> Loaded:
     predict = getattr(model, function, None)
     if not callable(predict):
         raise LoadError(f"The model, a {type(model).__name__}, has no method {function!r}.")
-    # A score is one number for all rows; ``score(X, y)``, which wants more than an input, raises, as in MLflow.
-    return Loaded(lambda data, _params: predict(data), row_wise=False if function == "score" else row_wise(model))
+    # ``score(X, y)``, which wants more than an input, raises, as in MLflow.
+    return Loaded(lambda data, _params: predict(data), False if _is_of_all_rows(model, function) else row_wise(model))
+
+
+def _is_of_all_rows(model: Any, function: str) -> bool:
+    """Does the method answer for all rows at once: a score, or, of several targets, an array of probabilities each?
+
+    As many targets as rows would pass for an answer a row.
+    """
+    several = isinstance(getattr(model, "classes_", None), list)
+    return function in _OF_ALL_ROWS or (several and function != "predict")
 
 
 def row_wise(model: Any) -> bool | None:

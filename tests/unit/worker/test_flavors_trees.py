@@ -145,6 +145,14 @@ def test_only_what_is_made_of_known_parts_is_row_wise_without_a_proof(model: Any
     assert row_wise(model) is expected
 
 
+@pytest.mark.parametrize("method", ["predict_proba", "predict_log_proba"])
+def test_rows_stay_apart_where_each_target_has_its_own_probabilities(method: str, tmp_path: Path) -> None:
+    model = make_pipeline(StandardScaler(), DecisionTreeClassifier()).fit(X, np.column_stack([Y, 1 - Y]))
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
+    assert loaded(tmp_path, package("sklearn", "model.pkl", {}, predict_fn=method)).row_wise is False
+    assert loaded(tmp_path, package("sklearn", "model.pkl", {}, predict_fn="predict")).row_wise is True
+
+
 def test_a_score_is_given_the_input_alone(tmp_path: Path) -> None:
     clusters = KMeans(2, n_init=1, random_state=0).fit(X)
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(clusters))
