@@ -97,6 +97,7 @@ def serving(
     workers: int = 1,
     settings: Mapping[str, object] | None = None,
     interpreter: str = sys.executable,
+    start_seconds: float = START_SECONDS,
 ) -> Iterator[Server]:
     """``servery serve FOLDER``, ready. ``settings`` are given as environment variables."""
     port = free_port()
@@ -104,7 +105,7 @@ def serving(
     arguments = ("serve", str(folder), "-p", str(port), "--workers", str(workers), "--home", str(home))
     log = home.parent / f"{home.name}.log"
     with servery_process(*arguments, port=port, log=log, environment=environment, interpreter=interpreter) as server:
-        wait_until(server.is_ready, "servery serve is ready", timeout_seconds=START_SECONDS)
+        wait_until(server.is_ready, "servery serve is ready", timeout_seconds=start_seconds)
         yield server
 
 

@@ -31,6 +31,8 @@ from tests.flavors.pages import EXAMPLES, NAMED, RESULTS, write_pages
 from tests.servers import serving
 
 _MAKE_SECONDS = 1800
+_START_SECONDS = 240
+"""TensorFlow alone may take a minute to be imported on a busy machine."""
 _AT_ONCE = 2
 """Groups that are tried at the same time: most of a group's time is waiting for one process."""
 _OK = "ok"
@@ -114,7 +116,9 @@ def try_case(place: Path, case: dict[str, Any], interpreter: str) -> dict[str, A
 
 def _served(place: Path, kind: str, interpreter: str, bodies: list[Any], wanted: list[Any], tolerance: float) -> str:
     try:
-        with serving(place / kind, place / f"home-{kind}", interpreter=interpreter) as server:
+        with serving(
+            place / kind, place / f"home-{kind}", interpreter=interpreter, start_seconds=_START_SECONDS
+        ) as server:
             given = [_ask(server.url, body) for body in bodies]
     except AssertionError as error:
         return str(error)[-600:]

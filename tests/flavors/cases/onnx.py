@@ -35,7 +35,7 @@ def _save_with(example: Callable[[], Any] | None) -> Callable[[Any, str], None]:
         from mlflow.models import infer_signature
 
         signature = None if example is None else infer_signature(example())
-        mlflow.onnx.save_model(_copy(model), folder, signature=signature)
+        mlflow.onnx.save_model(_copy(model), folder, signature=signature, pip_requirements=[])
 
     return save
 
@@ -44,7 +44,9 @@ def _save_with_options(model: Any, folder: str) -> None:
     import mlflow.onnx
 
     providers = ["TensorrtExecutionProvider", "CPUExecutionProvider"]
-    mlflow.onnx.save_model(_copy(model), folder, onnx_execution_providers=providers, onnx_session_options=_OPTIONS)
+    mlflow.onnx.save_model(
+        _copy(model), folder, onnx_execution_providers=providers, onnx_session_options=_OPTIONS, pip_requirements=[]
+    )
 
 
 def _copy(model: Any) -> Any:

@@ -21,14 +21,14 @@ def cases() -> list[Case]:
 def _save(model: Any, folder: str) -> None:
     import mlflow.pmdarima
 
-    mlflow.pmdarima.save_model(model, folder)
+    mlflow.pmdarima.save_model(model, folder, pip_requirements=[])
 
 
 def _save_with_signature(model: Any, folder: str) -> None:
     import mlflow.pmdarima
     from mlflow.models import infer_signature
 
-    mlflow.pmdarima.save_model(model, folder, signature=infer_signature(_rows()[0]))
+    mlflow.pmdarima.save_model(model, folder, signature=infer_signature(_rows()[0]), pip_requirements=[])
 
 
 def _arima() -> Any:

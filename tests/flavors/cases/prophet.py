@@ -23,7 +23,7 @@ def cases() -> list[Case]:
 def _save(model: Any, folder: str) -> None:
     import mlflow.prophet
 
-    mlflow.prophet.save_model(model, folder)
+    mlflow.prophet.save_model(model, folder, pip_requirements=[])
 
 
 def _save_with_signature(model: Any, folder: str) -> None:
@@ -31,7 +31,9 @@ def _save_with_signature(model: Any, folder: str) -> None:
     from mlflow.models import infer_signature
 
     future = _dates()[0]
-    mlflow.prophet.save_model(model, folder, signature=infer_signature(future, model.predict(future)))
+    mlflow.prophet.save_model(
+        model, folder, signature=infer_signature(future, model.predict(future)), pip_requirements=[]
+    )
 
 
 def _monthly() -> Any:

@@ -26,14 +26,14 @@ def cases() -> list[Case]:
 def _save(model: Any, folder: str) -> None:
     import mlflow.spacy
 
-    mlflow.spacy.save_model(model, folder)
+    mlflow.spacy.save_model(model, folder, pip_requirements=[])
 
 
 def _save_with_signature(model: Any, folder: str) -> None:
     import mlflow.spacy
     from mlflow.models import infer_signature
 
-    mlflow.spacy.save_model(model, folder, signature=infer_signature(_texts()[0]))
+    mlflow.spacy.save_model(model, folder, signature=infer_signature(_texts()[0]), pip_requirements=[])
 
 
 def _sentences() -> list[tuple[str, str]]:

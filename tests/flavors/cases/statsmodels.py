@@ -25,7 +25,7 @@ def cases() -> list[Case]:
 def _save(model: Any, folder: str) -> None:
     import mlflow.statsmodels
 
-    mlflow.statsmodels.save_model(model, folder)
+    mlflow.statsmodels.save_model(model, folder, pip_requirements=[])
 
 
 def _save_with(example: Callable[[], Any]) -> Callable[[Any, str], None]:
@@ -33,7 +33,7 @@ def _save_with(example: Callable[[], Any]) -> Callable[[Any, str], None]:
         import mlflow.statsmodels
         from mlflow.models import infer_signature
 
-        mlflow.statsmodels.save_model(model, folder, signature=infer_signature(example()))
+        mlflow.statsmodels.save_model(model, folder, signature=infer_signature(example()), pip_requirements=[])
 
     return save
 
@@ -44,7 +44,7 @@ def _save_without_data(model: Any, folder: str) -> None:
     import mlflow.statsmodels
 
     # It takes the arrays out of the results that it is given.
-    mlflow.statsmodels.save_model(copy.deepcopy(model), folder, remove_data=True)
+    mlflow.statsmodels.save_model(copy.deepcopy(model), folder, remove_data=True, pip_requirements=[])
 
 
 def _longley() -> Any:
