@@ -121,7 +121,10 @@ def test_a_score_is_of_all_rows_so_it_is_never_batched(tmp_path: Path) -> None:
                 "flavors": {"python_function": {"loader_module": "mlflow.sklearn", "model_path": "model.pkl"}},
                 "signature": {"inputs": '[{"type": "colour", "name": "a"}]'},
             },
-            "The signature in the package's MLmodel cannot be read: 'signature.inputs[0]' has the unknown type 'colour'.",
+            (
+                "The signature in the package's MLmodel cannot be read: "
+                "'signature.inputs[0]' has the unknown type 'colour'."
+            ),
         ),
     ],
     ids=["no flavor", "unknown", "no file", "broken", "no method", "no code", "signature"],
