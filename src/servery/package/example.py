@@ -68,6 +68,7 @@ def _forms(data: Any) -> tuple[dict[str, str], Any, dict[str, Any]]:
     numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
     if pandas is not None and isinstance(data, pandas.DataFrame):
         split = data.to_dict(orient="split")
+        _make_dates_alike(split["data"], [index for index, dtype in enumerate(data.dtypes) if dtype.kind == "M"])
         table = {"columns": split["columns"], "data": split["data"]}
         if list(data.columns) == list(range(len(data.columns))):
             del table["columns"]
@@ -79,6 +80,16 @@ def _forms(data: Any) -> tuple[dict[str, str], Any, dict[str, Any]]:
         raise InvalidInput("input_example", expected=_EXPECTED, got=f"a {type(data).__name__}")
     body: dict[str, Any] = data if isinstance(data, dict) and _is_llm(data) else {"inputs": data}
     return {"type": "json_object"}, data, body
+
+
+def _make_dates_alike(rows: list[list[Any]], columns: list[int]) -> None:
+    """Write dates with as many digits as any in their column has: pandas reads a column in the form of its first."""
+    for index in columns:
+        moments = [row[index] for row in rows]
+        digits = "nanoseconds" if any(moment.nanosecond > 0 for moment in moments) else "microseconds"
+        if any(moment.nanosecond > 0 or moment.microsecond > 0 for moment in moments):
+            for row in rows:
+                row[index] = row[index].isoformat(timespec=digits) if row[index] == row[index] else None
 
 
 def _is_array(data: Any, numpy: Any) -> bool:

@@ -36,7 +36,9 @@ def dump(model: Any, file: Path, write: Callable[[Any, BinaryIO], object] | None
             else:
                 # Python's default protocol, as MLflow does: cloudpickle's own default is the newest.
                 cloudpickle.dump(model, opened, protocol=pickle.DEFAULT_PROTOCOL)
-        except (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        except OSError:  # The disk's fault, and not the model's.
+            raise
+        except Exception as error:  # What the model's own __reduce__ or __getstate__ raises can be anything.
             got = f"{type(model).__name__}: {error}"
             raise InvalidInput("model", expected="a model that can be pickled", got=got) from error
 

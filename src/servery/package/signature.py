@@ -130,7 +130,9 @@ def _infer_series(series: Any, name: Any) -> Column:
 
 def _scalar_of_dtype(dtype: Any) -> str:
     """MLflow's type for a numpy or pandas dtype: the smallest of its own that holds every value."""
-    kind, size = dtype.kind, dtype.itemsize
+    kind, size = dtype.kind, getattr(dtype, "itemsize", None)
+    if size is None:  # A sparse column.
+        raise _Unsupported(f"the dtype {dtype}")
     if kind in "iu" and not (kind == "u" and size == 8):
         return "integer" if size < 4 or (kind == "i" and size == 4) else "long"
     if kind == "f" and size <= 8:

@@ -28,7 +28,7 @@ from servery.package.flavors.saved import Saved
 from servery.package.mlmodel import MLMODEL_FILE, parse_mlmodel
 from servery.package.seal import seal
 from servery.package.signature import as_rows, infer_signature
-from servery_worker.flavors import Loaded
+from servery_worker.flavors import Loaded, one_line
 from servery_worker.predictor import Predictor, make_predictor
 from servery_worker.proof import first_difference
 from servery_worker.schema import Column, SchemaError, Signature
@@ -89,6 +89,8 @@ def write_package(
 ) -> None:
     """As :func:`save_model`, at the time that ``clock`` tells."""
     lines = None if requirements is None else environment.check_requirements(requirements)
+    if not isinstance(metadata, Mapping | None):
+        raise InvalidInput("metadata", expected="a dict of plain JSON types", got=f"a {type(metadata).__name__}")
     example = None if input_example is None else make_example(input_example)
     given = _read_given(signature)
     with _staged(target) as folder:
@@ -113,14 +115,14 @@ def write_package(
 @contextmanager
 def _staged(target: Path) -> Iterator[Path]:
     """A folder beside ``target`` that becomes it when the block ends well, and is removed when it does not."""
-    is_free = not target.exists() or (target.is_dir() and not any(target.iterdir()))
-    if target.is_symlink() or not is_free:
-        raise AlreadyExists("The path", str(target))
     folder = target.with_name(f".{target.name}.{uuid.uuid4().hex}.saving")
     try:
+        is_free = not target.exists() or (target.is_dir() and not any(target.iterdir()))
+        if target.is_symlink() or not is_free:
+            raise AlreadyExists("The path", str(target))
         folder.mkdir(parents=True)
-    except OSError as error:
-        got = f"{target}: {error.strerror}"
+    except (OSError, ValueError) as error:  # A ValueError: a NUL in the path.
+        got = f"{target}: {getattr(error, 'strerror', error)}"
         raise InvalidInput("path", expected="a folder that can be made and written", got=got) from error
     try:
         yield folder
@@ -231,9 +233,8 @@ def _predict(predictor: Predictor, example: Example) -> Any:
     except BreaksSignature as error:
         expected = "an input that fits the signature"
         raise InvalidInput("input_example", expected=expected, got=str(error)) from error
-    except Exception as error:
-        cause = f"{type(error).__name__}: {error}"
-        raise PredictFailed(f"The model raised on its input example: {cause}") from error
+    except (Exception, SystemExit) as error:
+        raise PredictFailed(f"The model raised on its input example: {one_line(error)}") from error
 
 
 def _answer(predictor: Predictor, example: Example) -> bytes:

@@ -77,3 +77,11 @@ def test_a_list_of_scalars_is_told_from_other_inputs(data: Any, expected: bool) 
 def test_what_has_no_form_in_json_is_refused(example: Any) -> None:
     with pytest.raises(InvalidInput, match="'input_example'"):
         make_example(example)
+
+
+@pytest.mark.parametrize("fraction", [".5", ".123456", ".123456789"])
+def test_dates_of_one_column_have_one_form_so_that_its_whole_seconds_are_read_too(fraction: str) -> None:
+    dates = pd.to_datetime(["2024-01-02 03:04:05", None, f"2024-01-02 03:04:05{fraction}"], format="ISO8601")
+    rows = json.loads(make_example(pd.DataFrame({"t": dates})).serving_json)["dataframe_split"]["data"]
+    assert pd.to_datetime([row[0] for row in rows]).equals(dates)
+    assert rows[1] == [None]

@@ -124,6 +124,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "keys that are numbers": ({1: "x"}, "not text"),
     "an object": (object(), "object"),
     "a scalar array": (np.array(1.0), "without dimensions"),
+    "a sparse column": (pd.DataFrame({"s": pd.arrays.SparseArray([0.0, 1.0])}), "column 's'"),
     "complex numbers": (pd.DataFrame({"z": [1j]}), "column 'z'"),
 }
 

@@ -202,7 +202,23 @@ class MlflowStyle:
         return model_input
 
 
+class Stateless:
+    def __getstate__(self) -> Any:
+        raise KeyError("state")
+
+    def predict(self, model_input: Any) -> Any:
+        return model_input
+
+
 def takes_nothing() -> None: ...
+
+
+def raises_two_lines(frame: Any) -> Any:
+    raise ValueError("no\nway")
+
+
+def leaves(frame: Any) -> Any:
+    raise SystemExit(3)
 
 
 REFUSED: dict[str, tuple[dict[str, Any], type[ServeryError], str]] = {
@@ -212,6 +228,13 @@ REFUSED: dict[str, tuple[dict[str, Any], type[ServeryError], str]] = {
     "a model with a lock": ({"model": Lock()}, InvalidInput, "'model'.*can be pickled.*Lock"),
     "mlflow's predict with context": ({"model": MlflowStyle()}, InvalidInput, r"'model'.*\(context, model_input\)"),
     "a function of nothing": ({"model": takes_nothing}, InvalidInput, "'model'.*nothing"),
+    "a model that cannot give its state": ({"model": Stateless()}, InvalidInput, "'model'.*can be pickled.*'state'"),
+    "a model that raises two lines": (
+        {"model": raises_two_lines, "input_example": FRAME},
+        PredictFailed,
+        "raised on its input example: ValueError: no way",
+    ),
+    "a model that leaves": ({"model": leaves, "input_example": FRAME}, PredictFailed, "example: SystemExit: 3"),
     "a model that raises": (
         {"input_example": FRAME[["a"]]},
         PredictFailed,
@@ -237,6 +260,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[ServeryError], str]] = {
     ),
     "a signature that is text": ({"signature": "x"}, InvalidInput, "'signature'"),
     "metadata of no JSON type": ({"metadata": {"x": object()}}, InvalidInput, "'metadata'"),
+    "metadata that is a list": ({"metadata": ["x"]}, InvalidInput, "'metadata'.*a list"),
     "bytes as metadata": ({"metadata": {"x": b"x"}}, InvalidInput, "'metadata'"),
     "an empty requirement": ({"requirements": [""]}, InvalidInput, "'requirements'"),
     "two requirements in one": ({"requirements": ["a\n-r /etc/passwd"]}, InvalidInput, "'requirements'"),
@@ -266,6 +290,12 @@ def test_a_file_or_a_link_is_never_replaced(make: Callable[[Path], object], tmp_
     make(tmp_path / "model")
     with pytest.raises(AlreadyExists):
         save(total, tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "n" * 300])
+def test_a_path_that_no_file_system_takes_is_refused_in_one_sentence(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"'path'.*can be made and written"):
+        save(total, tmp_path / name)
 
 
 def test_an_empty_folder_and_missing_parents_are_fine(tmp_path: Path) -> None:
