@@ -50,6 +50,15 @@ def test_an_example_without_a_recorded_answer_is_answered(tmp_path: Path) -> Non
     assert proved(tmp_path, double)[0] == "answered"
 
 
+@pytest.mark.parametrize("example", [{"dataframe_split": {"columns": ["b"], "data": [[1.0]]}}, {"rows": [1.0]}])
+def test_an_example_that_is_no_request_proves_nothing_unless_its_answer_is_recorded(
+    example: Any, tmp_path: Path
+) -> None:
+    assert proved(tmp_path, double, example=example) == ("absent", False)
+    with pytest.raises(LoadError, match="does not answer its input example"):
+        proved(tmp_path, double, example=example, recorded={"predictions": [2.0]})
+
+
 def test_an_answer_equal_to_the_recorded_one_matches_within_a_millionth(tmp_path: Path) -> None:
     assert proved(tmp_path, double, recorded={"predictions": [2.0000001, 4]})[0] == "matched"
 
