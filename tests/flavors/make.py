@@ -108,7 +108,8 @@ def _answers(folder: Path, inputs: list[tuple[Any, dict[str, Any] | None]]) -> l
         written = io.StringIO()
         output = model.predict(data) if params is None else model.predict(data, params=params)
         if isinstance(data, dict) and not _LLM_KEYS.isdisjoint(data):
-            scoring_server.unwrapped_predictions_to_json(output, written)
+            # mlflow writes these answers by a function of its own since 2.10.
+            getattr(scoring_server, "unwrapped_predictions_to_json", json.dump)(output, written)
         else:
             scoring_server.predictions_to_json(output, written)
         answers.append(json.loads(written.getvalue()))

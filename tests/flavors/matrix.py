@@ -89,12 +89,11 @@ def run_group(group: Group, environments: Path, only: str | None, console: Conso
 
 def _run_flavor(interpreter: Path, flavor: str, name: str) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
-        made = _python(interpreter, "-m", "tests.flavors.make", folder, flavor, *([name] if name else []))
+        made = _python(interpreter, folder, "-m", "tests.flavors.make", folder, flavor, *([name] if name else []))
         if made.returncode:
             yield {"flavor": flavor, "name": name or "all", "failed": _tail(made)}
-        for place in sorted(Path(folder).iterdir()):
-            case = json.loads((place / "case.json").read_text())
-            yield {"flavor": flavor, **try_case(place, case, str(interpreter))}
+        for about in sorted(Path(folder).glob("*/case.json")):
+            yield {"flavor": flavor, **try_case(about.parent, json.loads(about.read_text()), str(interpreter))}
 
 
 def try_case(place: Path, case: dict[str, Any], interpreter: str) -> dict[str, Any]:
@@ -135,16 +134,17 @@ def _ask(url: str, body: Any) -> Any:
 def _run_example(interpreter: Path, flavor: str) -> None:
     """The example of the flavor's page, as it stands."""
     with tempfile.TemporaryDirectory() as folder:
-        ran = _python(interpreter, "-c", EXAMPLES[flavor], folder=folder)
+        ran = _python(interpreter, folder, "-c", EXAMPLES[flavor])
     if ran.returncode:
         raise SystemExit(f"The example of {flavor} fails:\n{_tail(ran)}")
 
 
-def _python(interpreter: Path, *arguments: str, folder: str | None = None) -> subprocess.CompletedProcess[str]:
+def _python(interpreter: Path, folder: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in ``folder``, where some models leave traces."""
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"}
     return subprocess.run(
         [str(interpreter), *arguments],
-        cwd=folder or ROOT,
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
