@@ -81,7 +81,8 @@ def test_what_has_no_form_in_json_is_refused(example: Any) -> None:
 
 @pytest.mark.parametrize("fraction", [".5", ".123456", ".123456789"])
 def test_dates_of_one_column_have_one_form_so_that_its_whole_seconds_are_read_too(fraction: str) -> None:
-    dates = pd.to_datetime(["2024-01-02 03:04:05", None, f"2024-01-02 03:04:05{fraction}"], format="ISO8601")
+    texts = pd.Series(["2024-01-02 03:04:05", None, f"2024-01-02 03:04:05{fraction}"])
+    dates = pd.DatetimeIndex(pd.to_datetime(texts, format="ISO8601"))
     rows = json.loads(make_example(pd.DataFrame({"t": dates})).serving_json)["dataframe_split"]["data"]
     assert pd.to_datetime([row[0] for row in rows]).equals(dates)
     assert rows[1] == [None]
