@@ -85,6 +85,23 @@ DIFFERENCES = [
         "written bare, which is not JSON",
         "`null`; bare where `X-Servery-Nan` asks for it",
     ),
+    Difference(
+        "a time series of statsmodels, asked by more than one row or without `start` and `end`",
+        "500, `INTERNAL_ERROR`",
+        "400, `BAD_REQUEST`: the caller can mend it",
+    ),
+    Difference("a missing date in an answer", "the text `NaT`", "`null`"),
+    Difference(
+        "an array of dates as the answer",
+        "integers, nanoseconds since 1970; of days: `2020-01-01`",
+        "ISO 8601 with the time of day",
+    ),
+    Difference(
+        "an answer with pandas' `NA`, or with keys of numpy's types; a UUID, an enum or a dataclass where the model's "
+        "environment has orjson",
+        "500",
+        "written",
+    ),
     Difference("no `Content-Type`", "500, plain text", "415"),
     Difference(
         "`Content-Type` in capitals, with a `;` at its end, or with the charset as `utf8` or in quotes",
