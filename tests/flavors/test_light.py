@@ -10,7 +10,8 @@ import json
 import os
 import subprocess
 import sys
-from functools import cache
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,27 +33,34 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The folder of a flavor's cases; each flavor is made once, in a process of its own."""
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], Future[Path]]]:
+    """Each flavor's cases and each page's example, two at a time, in a process and a folder of its own."""
+    pool = ThreadPoolExecutor(2)
+    programs = {(flavor, "cases"): ["-m", "tests.flavors.make", "cases", flavor] for flavor in FLAVORS}
+    programs |= {(flavor, "example"): ["-c", EXAMPLES[flavor]] for flavor in FLAVORS}
+    yield {key: pool.submit(run, tmp_path_factory.mktemp("-".join(key)), program) for key, program in programs.items()}
+    pool.shutdown(cancel_futures=True)
 
-    @cache
-    def make(flavor: str) -> Path:
-        folder = tmp_path_factory.mktemp(flavor)
-        command = [sys.executable, "-m", "tests.flavors.make", str(folder), flavor]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        # Some of the models leave traces in the folder where they run.
-        ran = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=110, check=False
-        )
-        assert ran.returncode == 0, ran.stderr
-        return folder
 
-    return make
+def run(folder: Path, program: list[str]) -> Path:
+    """Some of the models leave traces in the folder where they run: it is theirs."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(
+        [sys.executable, *program],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return folder
 
 
 @pytest.mark.parametrize(("flavor", "number", "case"), CASES, ids=lambda value: getattr(value, "name", str(value)))
-def test_it_answers_as_stock_mlflow_whoever_saved_it(flavor: str, number: int, case: Any, made: Any) -> None:
-    place = made(flavor) / f"{number:02}"
+def test_it_answers_as_stock_mlflow_whoever_saved_it(flavor: str, number: int, case: Any, runs: Any) -> None:
+    place = runs[flavor, "cases"].result() / "cases" / f"{number:02}"
     assert not (place / "failed.json").exists(), json.loads((place / "failed.json").read_text())
     asked = json.loads((place / "asked.json").read_text())
     for kind in ("stock", "ours") if case.ours else ("stock",):
@@ -65,10 +73,8 @@ def test_it_answers_as_stock_mlflow_whoever_saved_it(flavor: str, number: int, c
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)
-def test_the_example_of_its_page_runs(flavor: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", EXAMPLES[flavor]]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False)
-    assert ran.returncode == 0, ran.stderr
+def test_the_example_of_its_page_runs(flavor: str, runs: Any) -> None:
+    assert runs[flavor, "example"].result().is_dir()
 
 
 def test_the_pages_are_what_the_table_and_the_results_make() -> None:
