@@ -269,11 +269,13 @@ def save(folder: Path, model: Any, **given: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _untraced() -> Iterator[None]:
+def _traced_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """An agent that mlflow's own server runs in this process would leave its traces in the current folder."""
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path_factory.mktemp('traces')}/mlflow.db")
     mlflow.tracing.disable()
     yield
     mlflow.tracing.enable()
+    mlflow.set_tracking_uri(None)
 
 
 @pytest.fixture(scope="module", params=MODELS)
