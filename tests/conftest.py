@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import servery
 from tests.audit.records import violations, watching
+from tests.servers import Both, both_planes
 
 _RECORDS = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
 _VIOLATIONS = pytest.StashKey[list[str]]()
@@ -35,3 +38,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[_RECORDS].cleanup()
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    """A control plane and its gateway, shared by a module's tests."""
+    with both_planes(tmp_path_factory.mktemp("planes") / "home") as running:
+        yield running
+
+
+@pytest.fixture
+def client(both: Both) -> Iterator[servery.Client]:
+    with servery.Client(both.up.url) as made:
+        yield made

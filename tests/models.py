@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +79,13 @@ def spoil(package: Path, how: str) -> Path:
     (package / "model.pkl").write_bytes(cloudpickle.dumps(bad))
     (package / "manifest.json").unlink()
     return package
+
+
+@contextmanager
+def by_value(module: str) -> Iterator[None]:
+    """What the module defines travels in the pickles: no worker has it."""
+    cloudpickle.register_pickle_by_value(sys.modules[module])
+    try:
+        yield
+    finally:
+        cloudpickle.unregister_pickle_by_value(sys.modules[module])

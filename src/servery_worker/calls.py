@@ -71,9 +71,8 @@ class Reader:
         try:
             params = enforce_params(body.params, self._signature.params)
         except InvalidInput:
-            return self.slowly(
-                body, options, batchable=batchable
-            )  # In MLflow's order, it is the data that comes first.
+            # In MLflow's order, what is wrong with the data is told first.
+            return self.slowly(body, options, batchable=batchable)
         table = None if self._is_typed else table_of(body, self._specs, drop_index=batchable)
         if table is not None:
             layout = self._layouts.of(table)

@@ -7,7 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -25,7 +25,7 @@ from servery.errors import PackageInvalid
 from servery.package.manifest import manifest_of_folder
 from servery.package.mlmodel import parse_mlmodel
 from tests.models import save_echo
-from tests.servers import Both, both_planes, free_port, wait_until
+from tests.servers import Both, free_port, wait_until
 
 FRAME = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [0.0, 1.0, 1.0]})
 SEAL = "manifest.json"
@@ -162,18 +162,6 @@ def test_the_commands_refuse_a_damaged_folder_with_the_files_name(package: Path,
     assert "'requirements.txt' is not what was saved; if that was meant, delete manifest.json" in " ".join(
         (ended.stdout + ended.stderr).split()
     )
-
-
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
-    with both_planes(tmp_path_factory.mktemp("planes") / "home") as running:
-        yield running
-
-
-@pytest.fixture
-def client(both: Both) -> Iterator[servery.Client]:
-    with servery.Client(both.up.url) as made:
-        yield made
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {

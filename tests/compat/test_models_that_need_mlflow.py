@@ -10,11 +10,9 @@ import os
 import pickle
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-import cloudpickle
 import httpx
 import mlflow.pyfunc
 import mlflow.pyfunc.scoring_server
@@ -39,6 +37,7 @@ from servery.errors import InvalidInput
 from servery.serving.answers import refusal_of
 from servery_worker.predictor import LoadError, Predictor, load
 from servery_worker.wire import MediaType, Options, Outcome
+from tests.models import by_value
 from tests.servers import serving
 
 
@@ -251,17 +250,6 @@ BODIES: dict[str, Any] = {
 }
 
 
-@contextmanager
-def by_value() -> Iterator[None]:
-    """What this file defines travels in the pickles: no worker has it."""
-    module = sys.modules[__name__]
-    cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
-        cloudpickle.unregister_pickle_by_value(module)
-
-
 def save(folder: Path, model: Any, **given: Any) -> dict[str, Any]:
     mlflow.pyfunc.save_model(str(folder), python_model=model, pip_requirements=["mlflow"], **given)
     fields: dict[str, Any] = yaml.safe_load((folder / "MLmodel").read_text())
@@ -309,7 +297,7 @@ def ours(predictor: Predictor, body: Any) -> tuple[int, Any]:
 
 
 def test_an_agent_is_served_without_traces_and_without_telemetry(tmp_path: Path) -> None:
-    with by_value():
+    with by_value(__name__):
         save(tmp_path / "agent", Responder())
     with serving(tmp_path / "agent", tmp_path / "home") as server:
         answer = httpx.post(f"{server.url}/invocations", json={"input": [HELLO]}, timeout=20).json()
@@ -318,7 +306,7 @@ def test_an_agent_is_served_without_traces_and_without_telemetry(tmp_path: Path)
 
 
 def test_the_code_that_a_model_raises_and_what_its_type_hint_reads_reach_the_caller(tmp_path: Path) -> None:
-    with by_value():
+    with by_value(__name__):
         save(tmp_path / "blobs", Blobs())
     with serving(tmp_path / "blobs", tmp_path / "home") as server:
         good = httpx.post(f"{server.url}/invocations", json={"inputs": ["aGVsbG8=\n"]}, timeout=20)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.flavors import diabetes
 from tests.flavors.case import Case
 
 _REQUIREMENTS = ["lightgbm"]
@@ -17,37 +17,28 @@ _TYPES = ("collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn
 
 def cases() -> list[Case]:
     found = [
-        Case("booster", _booster, _save, _rows),
-        Case("booster of two classes", _booster_of_classes, _save, _rows),
-        Case("booster, saved as before mlflow 1.23", _booster, _save_without_class, _rows),
-        Case("booster, without a signature", _booster, _save_bare, _arrays),
-        Case("classifier", _classifier, _save, _rows),
-        Case("classifier of text labels", _labels, _save, _rows),
-        Case("regressor", _regressor, _save, _rows),
-        Case("pipeline that holds a classifier", _pipeline, _save_pipeline, _rows),
+        Case("booster", _booster, _save, diabetes.rows),
+        Case("booster of two classes", _booster_of_classes, _save, diabetes.rows),
+        Case("booster, saved as before mlflow 1.23", _booster, _save_without_class, diabetes.rows),
+        Case("booster, without a signature", _booster, _save_bare, diabetes.arrays),
+        Case("classifier", _classifier, _save, diabetes.rows),
+        Case("classifier of text labels", _labels, _save, diabetes.rows),
+        Case("regressor", _regressor, _save, diabetes.rows),
+        Case("pipeline that holds a classifier", _pipeline, _save_pipeline, diabetes.rows),
     ]
     import mlflow
 
     if int(mlflow.__version__.partition(".")[0]) >= 3:
         # Before, there was cloudpickle only, and no choice.
         for form in ("skops", "cloudpickle", "pickle"):
-            found.append(Case(f"ranker, {form}", _ranker, functools.partial(_save_as, form=form), _rows))
+            found.append(Case(f"ranker, {form}", _ranker, functools.partial(_save_as, form=form), diabetes.rows))
     return found
-
-
-def _data() -> Any:
-    """Diabetes: doubles, with some of them missing."""
-    from sklearn.datasets import load_diabetes
-
-    data, target = load_diabetes(return_X_y=True, as_frame=True)
-    data.loc[::7, "bmi"] = None
-    return data, target
 
 
 def _train(params: dict[str, Any]) -> Any:
     import lightgbm
 
-    data, target = _data()
+    data, target = diabetes.data()
     labels = target > 140 if params["objective"] == "binary" else target
     params = {"verbose": -1, "num_threads": 1, **params}
     return lightgbm.train(params, lightgbm.Dataset(data, labels), num_boost_round=8)
@@ -64,14 +55,14 @@ def _booster_of_classes() -> Any:
 def _classifier() -> Any:
     import lightgbm
 
-    data, target = _data()
+    data, target = diabetes.data()
     return lightgbm.LGBMClassifier(n_estimators=8, verbose=-1, n_jobs=1).fit(data, target > 140)
 
 
 def _labels() -> Any:
     import lightgbm
 
-    data, target = _data()
+    data, target = diabetes.data()
     labels = target.map(lambda value: "high" if value > 200 else "low" if value < 100 else "between")
     return lightgbm.LGBMClassifier(n_estimators=5, verbose=-1, n_jobs=1).fit(data, labels)
 
@@ -79,13 +70,13 @@ def _labels() -> Any:
 def _regressor() -> Any:
     import lightgbm
 
-    return lightgbm.LGBMRegressor(n_estimators=8, verbose=-1, n_jobs=1).fit(*_data())
+    return lightgbm.LGBMRegressor(n_estimators=8, verbose=-1, n_jobs=1).fit(*diabetes.data())
 
 
 def _ranker() -> Any:
     import lightgbm
 
-    data, target = _data()
+    data, target = diabetes.data()
     return lightgbm.LGBMRanker(n_estimators=5, verbose=-1, n_jobs=1).fit(data, target // 40, group=[221, 221])
 
 
@@ -93,7 +84,7 @@ def _pipeline() -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    data, target = _data()
+    data, target = diabetes.data()
     return make_pipeline(StandardScaler(), _unfitted()).fit(data, target > 140)
 
 
@@ -106,7 +97,7 @@ def _unfitted() -> Any:
 def _signature(model: Any) -> Any:
     from mlflow.models import infer_signature
 
-    data, _ = _data()
+    data, _ = diabetes.data()
     return infer_signature(data, model.predict(data))
 
 
@@ -147,23 +138,3 @@ def _save_without_class(model: Any, folder: str) -> None:
     fields = yaml.safe_load(path.read_text())
     fields["flavors"]["lightgbm"] = {key: fields["flavors"]["lightgbm"][key] for key in ("data", "lgb_version")}
     path.write_text(yaml.safe_dump(fields))
-
-
-def _rows() -> Sequence[Any]:
-    data, _ = _data()
-    whole = data[10:20].assign(s6=0).astype({"s6": "int32"})
-    return [
-        data[:3],
-        data[5:6],
-        data[100:160],
-        data[data.columns[::-1]][20:25],
-        whole,
-        data[7:8],
-        data[:2].assign(more=1),
-    ]
-
-
-def _arrays() -> Sequence[Any]:
-    data, _ = _data()
-    array = data.to_numpy()
-    return [array[:3], array[100:101], array[8:20]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Dict, List, Optional  # noqa: UP035  mlflow 2.9 knows these names only.
 
-import cloudpickle
 import mlflow
 import mlflow.environment_variables
 import mlflow.pyfunc
@@ -26,6 +24,7 @@ from sklearn.linear_model import LinearRegression
 
 import servery
 from tests.flavors.case import Case
+from tests.models import by_value
 
 RELEASE = Version(mlflow.__version__)
 MODELS_FROM_CODE = Version("2.13") <= RELEASE
@@ -104,19 +103,8 @@ def _case(name: str, model: Callable[[], Any], inputs: Callable[[], Sequence[Any
 
 
 def _save(model: Any, path: str, **given: Any) -> None:
-    with _by_value():
+    with by_value(__name__):
         mlflow.pyfunc.save_model(path, python_model=model, pip_requirements=["mlflow"], **given)
-
-
-@contextmanager
-def _by_value() -> Iterator[None]:
-    """What this module defines travels in the pickles: no worker has it."""
-    module = sys.modules[__name__]
-    cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
-        cloudpickle.unregister_pickle_by_value(module)
 
 
 # Functions and servery's own PythonModel, which need no mlflow.

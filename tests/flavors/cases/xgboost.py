@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.flavors import diabetes
 from tests.flavors.case import Case
 
 _REQUIREMENTS = ["xgboost"]
@@ -17,16 +18,16 @@ _PARAMS: dict[str, Any] = {"output_margin": False, "iteration_range": [0, 0], "n
 
 def cases() -> list[Case]:
     found = [
-        Case("booster, ubj", _booster, _save_as("ubj"), _rows),
-        Case("booster, json", _booster, _save_as("json"), _rows),
-        Case("booster, xgb", _booster, _save_as("xgb"), _rows),
-        Case("booster, saved as before mlflow 1.22", _booster, _save_without_class, _rows),
-        Case("booster of arrays, without a signature", _booster_of_arrays, _save_bare, _arrays),
-        Case("classifier", _classifier, _save_as("ubj"), _rows),
+        Case("booster, ubj", _booster, _save_as("ubj"), diabetes.rows),
+        Case("booster, json", _booster, _save_as("json"), diabetes.rows),
+        Case("booster, xgb", _booster, _save_as("xgb"), diabetes.rows),
+        Case("booster, saved as before mlflow 1.22", _booster, _save_without_class, diabetes.rows),
+        Case("booster of arrays, without a signature", _booster_of_arrays, _save_bare, diabetes.arrays),
+        Case("classifier", _classifier, _save_as("ubj"), diabetes.rows),
         Case("classifier of three kinds, json", _three_kinds, _save_flowers, _flowers),
-        Case("regressor", _regressor, _save_as("ubj"), _rows),
-        Case("random forest", _forest, _save_as("ubj"), _rows),
-        Case("ranker", _ranker, _save_as("ubj"), _rows),
+        Case("regressor", _regressor, _save_as("ubj"), diabetes.rows),
+        Case("random forest", _forest, _save_as("ubj"), diabetes.rows),
+        Case("ranker", _ranker, _save_as("ubj"), diabetes.rows),
     ]
     import mlflow
 
@@ -37,26 +38,17 @@ def cases() -> list[Case]:
     return found
 
 
-def _data() -> Any:
-    """Diabetes: doubles, with some of them missing."""
-    from sklearn.datasets import load_diabetes
-
-    data, target = load_diabetes(return_X_y=True, as_frame=True)
-    data.loc[::7, "bmi"] = None
-    return data, target
-
-
 def _booster() -> Any:
     import xgboost
 
-    data, target = _data()
+    data, target = diabetes.data()
     return xgboost.train({"max_depth": 3, "nthread": 1}, xgboost.DMatrix(data, target), num_boost_round=8)
 
 
 def _booster_of_arrays() -> Any:
     import xgboost
 
-    data, target = _data()
+    data, target = diabetes.data()
     matrix = xgboost.DMatrix(data.to_numpy(), target.to_numpy())
     return xgboost.train({"max_depth": 3, "nthread": 1}, matrix, num_boost_round=8)
 
@@ -64,7 +56,7 @@ def _booster_of_arrays() -> Any:
 def _classifier() -> Any:
     import xgboost
 
-    data, target = _data()
+    data, target = diabetes.data()
     return xgboost.XGBClassifier(n_estimators=8, n_jobs=1).fit(data, target > 140)
 
 
@@ -78,26 +70,26 @@ def _three_kinds() -> Any:
 def _regressor() -> Any:
     import xgboost
 
-    return xgboost.XGBRegressor(n_estimators=8, n_jobs=1).fit(*_data())
+    return xgboost.XGBRegressor(n_estimators=8, n_jobs=1).fit(*diabetes.data())
 
 
 def _forest() -> Any:
     import xgboost
 
-    return xgboost.XGBRFRegressor(n_estimators=8, n_jobs=1, random_state=1).fit(*_data())
+    return xgboost.XGBRFRegressor(n_estimators=8, n_jobs=1, random_state=1).fit(*diabetes.data())
 
 
 def _ranker() -> Any:
     import xgboost
 
-    data, target = _data()
+    data, target = diabetes.data()
     return xgboost.XGBRanker(n_estimators=5, n_jobs=1).fit(data, target // 40, qid=[row // 42 for row in range(442)])
 
 
 def _signature(params: dict[str, Any] | None = None) -> Any:
     from mlflow.models import infer_signature
 
-    data, target = _data()
+    data, target = diabetes.data()
     return infer_signature(data, target, params)
 
 
@@ -147,22 +139,8 @@ def _save_with_params(model: Any, folder: str) -> None:
     mlflow.xgboost.save_model(model, folder, pip_requirements=_REQUIREMENTS, signature=_signature(_PARAMS))
 
 
-def _rows() -> Sequence[Any]:
-    data, _ = _data()
-    whole = data[10:20].assign(s6=0).astype({"s6": "int32"})
-    return [
-        data[:3],
-        data[5:6],
-        data[100:160],
-        data[data.columns[::-1]][20:25],
-        whole,
-        data[7:8],
-        data[:2].assign(more=1),
-    ]
-
-
 def _rows_with_params() -> Sequence[Any]:
-    data, _ = _data()
+    data, _ = diabetes.data()
     given: list[dict[str, Any]] = [
         _PARAMS,
         {"output_margin": True},
@@ -171,12 +149,6 @@ def _rows_with_params() -> Sequence[Any]:
         {"output_margin": True, "iteration_range": [2, 4]},
     ]
     return [(data[:3], each) for each in given] + [data[:3]]
-
-
-def _arrays() -> Sequence[Any]:
-    data, _ = _data()
-    array = data.to_numpy()
-    return [array[:3], array[100:101], array[8:20]]
 
 
 def _flowers() -> Sequence[Any]:
