@@ -18,7 +18,10 @@ _VIOLATIONS = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """From here on every server process that a test starts is watched."""
+    """From here on every server process that a test starts is watched, and none asks an index for packages unless the
+    test says so.
+    """
+    os.environ["UV_OFFLINE"] = "1"
     config.stash[_RECORDS] = folder = tempfile.TemporaryDirectory(prefix="servery-audit-")
     os.environ.update(watching(Path(folder.name), os.environ))
 

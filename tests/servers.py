@@ -96,12 +96,15 @@ def serving(
     *,
     workers: int = 1,
     settings: Mapping[str, object] | None = None,
+    variables: Mapping[str, str] | None = None,
     interpreter: str = sys.executable,
     start_seconds: float = START_SECONDS,
 ) -> Iterator[Server]:
-    """``servery serve FOLDER``, ready. ``settings`` are given as environment variables."""
+    """``servery serve FOLDER``, ready. ``settings`` are given as environment variables, beside ``variables``."""
     port = free_port()
-    environment = {f"SERVERY_{key.upper()}": str(value) for key, value in (settings or {}).items()}
+    environment = {f"SERVERY_{key.upper()}": str(value) for key, value in (settings or {}).items()} | dict(
+        variables or {}
+    )
     arguments = ("serve", str(folder), "-p", str(port), "--workers", str(workers), "--home", str(home))
     log = home.parent / f"{home.name}.log"
     with servery_process(*arguments, port=port, log=log, environment=environment, interpreter=interpreter) as server:
@@ -131,10 +134,14 @@ class Both:
 
 
 @contextmanager
-def both_planes(home: Path, *, settings: Mapping[str, object] | None = None) -> Iterator[Both]:
+def both_planes(
+    home: Path, *, settings: Mapping[str, object] | None = None, variables: Mapping[str, str] | None = None
+) -> Iterator[Both]:
     """``servery up`` on free ports, ready."""
     port, gateway_port = free_port(), free_port()
-    environment = {f"SERVERY_{key.upper()}": str(value) for key, value in (settings or {}).items()}
+    environment = {f"SERVERY_{key.upper()}": str(value) for key, value in (settings or {}).items()} | dict(
+        variables or {}
+    )
     arguments = ("up", "--port", str(port), "--gateway-port", str(gateway_port), "--home", str(home))
     log = home.parent / f"{home.name}.log"
     with servery_process(*arguments, port=port, log=log, environment=environment) as up:

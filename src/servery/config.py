@@ -8,17 +8,47 @@ that reads the environment.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
-
-import msgspec
 
 from servery.errors import AddressRefused, ConfigInvalid, HomeUnusable
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class EnvManager(StrEnum):
+    """In which Python environment a version's workers run."""
+
+    AUTO = "auto"
+    """In this interpreter's own where it satisfies the model's requirements, else in one that uv makes."""
+    LOCAL = "local"
+    """In this interpreter's own, whatever the model asks for."""
+    UV = "uv"
+    """In one that uv makes from the model's requirements."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageSources:
+    """Where an installer gets Python packages on this machine. URLs may hold credentials: they are never shown."""
+
+    index_url: str | None = None
+    """Instead of the public index."""
+    extra_index_urls: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    """Folders or pages with wheels."""
+    no_index: bool = False
+    """Only what ``find_links`` has."""
+    offline: bool = False
+    """Only what ``find_links`` and the installer's cache have."""
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    """By ``http-proxy``, ``https-proxy`` and ``no-proxy``."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """The environment variables that an installer gets, and whatever it builds: none of them is a credential."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +61,7 @@ class ControlConfig:
     insecure_no_auth: bool = False
     artifact_bytes_max: int = 64 << 30
     """The largest single file that may be uploaded."""
-    rollout_timeout_seconds: float = 600.0
+    rollout_timeout_seconds: float = 1800.0
     """How long a new version may take to be fetched and ready on every gateway."""
 
 
@@ -56,6 +86,9 @@ class GatewayConfig:
     """How long a worker may take to import, load and answer its example."""
     drain_timeout_seconds: float = 30.0
     """How long accepted requests may take to be answered after SIGTERM."""
+    env_manager: EnvManager = EnvManager.AUTO
+    build_timeout_seconds: float = 1200.0
+    """How long it may take to make a version's Python environment."""
 
     @property
     def worker_variables(self) -> Mapping[str, str]:
@@ -80,6 +113,8 @@ class ServeConfig:
     request_timeout_seconds: float = 60.0
     load_timeout_seconds: float = 120.0
     drain_timeout_seconds: float = 30.0
+    env_manager: EnvManager = EnvManager.AUTO
+    build_timeout_seconds: float = 1200.0
 
     @property
     def worker_variables(self) -> Mapping[str, str]:
@@ -102,6 +137,12 @@ _SECTIONS: dict[type, str] = {
     ClientConfig: "client",
 }
 _PREFIX = "SERVERY_"
+_BUILD_VARIABLES = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "UV_CACHE_DIR", "UV_SYSTEM_CERTS", "UV_NATIVE_TLS", "UV_HTTP_TIMEOUT"),
+)
+"""What an installer, and a package that it builds, may see of the process's environment."""
+_TRUE = frozenset({"1", "true", "yes", "on", "t", "y"})
 
 
 def load_config(cls: type[ConfigT], flags: Mapping[str, Any], *, environ: Mapping[str, str] | None = None) -> ConfigT:
@@ -120,11 +161,46 @@ def load_config(cls: type[ConfigT], flags: Mapping[str, Any], *, environ: Mappin
     from_environment = {key: environ[name] for name, key in given.items() if key in own}
     from_flags = {key: value for key, value in flags.items() if value is not None}
     home = Path(from_flags.get("home") or from_environment.get("home") or Path.home() / ".servery").expanduser()
+    import msgspec  # Here, since the commands know this module, and --help answers at once.
+
     merged = {**_read_file(home / "servery.toml", cls), **from_environment, **from_flags, "home": home}
     try:
         return msgspec.convert(merged, cls, strict=False, dec_hook=_decode_path)
     except msgspec.ValidationError as error:
         raise ConfigInvalid(f"A setting of 'servery {_SECTIONS[cls]}' is invalid: {error}.") from None
+
+
+def package_sources(environ: Mapping[str, str] | None = None) -> PackageSources:
+    """Where this machine's variables for uv and pip (uv's count more) and for proxies say that packages come from."""
+    environ = os.environ if environ is None else environ
+
+    def first(*names: str) -> str:
+        return next((environ[name] for name in names if environ.get(name)), "")
+
+    def is_set(*names: str) -> bool:
+        return first(*names).lower() in _TRUE
+
+    extra = first("UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_EXTRA_INDEX_URL").split()
+    proxies = {f"{kind}-proxy": first(f"{kind.upper()}_PROXY", f"{kind}_proxy") for kind in ("http", "https")}
+    proxies["no-proxy"] = first("NO_PROXY", "no_proxy")
+    for kind in ("http-proxy", "https-proxy"):
+        proxies[kind] = proxies[kind] or first("ALL_PROXY", "all_proxy")
+    return PackageSources(
+        index_url=_bare_url(first("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")) or None,
+        extra_index_urls=tuple(map(_bare_url, extra)),
+        find_links=tuple(re.split(r"[\s,]+", text))
+        if (text := first("UV_FIND_LINKS", "PIP_FIND_LINKS").strip())
+        else (),
+        no_index=is_set("UV_NO_INDEX", "PIP_NO_INDEX"),
+        offline=is_set("UV_OFFLINE"),
+        proxies={kind: url for kind, url in proxies.items() if url},
+        variables={name: environ[name] for name in _BUILD_VARIABLES if environ.get(name)},
+    )
+
+
+def _bare_url(text: str) -> str:
+    """An index without the name that uv lets stand before it: ``name=https://…``."""
+    return re.sub(r"^[A-Za-z0-9._-]+=(?=[a-z]+:)", "", text)
 
 
 def _decode_path(kind: type, value: Any) -> Any:

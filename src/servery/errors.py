@@ -16,6 +16,7 @@
     │   └── DeadlinePassed
     ├── ModelError                 the model's fault
     │   ├── PackageInvalid         the package cannot be read
+    │   ├── EnvironmentFailed      its Python environment cannot be made
     │   ├── LoadFailed             the version did not load, or loaded wrong
     │   ├── PredictFailed          the model raised on this input
     │   └── WorkersLost            the request ended two workers
@@ -161,6 +162,17 @@ class ModelError(ServeryError):
 
 class PackageInvalid(ModelError):
     """A model package cannot be read: no MLmodel, broken YAML, a path that leaves the folder."""
+
+
+class EnvironmentFailed(ModelError):
+    """The Python environment that a version asks for cannot be made; the message says which requirement, and why.
+
+    ``log`` is what the installer printed.
+    """
+
+    def __init__(self, message: str, *, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log
 
 
 class LoadFailed(ModelError):

@@ -7,8 +7,10 @@ version is loaded and warmed while callers still go to the routes of before.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
 
@@ -18,10 +20,14 @@ from servery.names import Digest, EndpointName, ModelName, Version
 
 PoolKey = NewType("PoolKey", str)
 """``spam/3-0f3c…``: a version and the start of its digest, unique on a gateway."""
+Variables = tuple[tuple[str, str], ...]
+"""Environment variables of a version's workers, by name."""
 
 
-def pool_key(model: ModelName, version: Version, digest: Digest) -> PoolKey:
-    return PoolKey(f"{model}/{version}-{digest[:16]}")
+def pool_key(model: ModelName, version: Version, digest: Digest, variables: Variables = ()) -> PoolKey:
+    """Workers with other variables are another pool, whose key has a mark of them and not their values."""
+    mark = hashlib.sha256(json.dumps(variables).encode()).hexdigest()[:8] if variables else ""
+    return PoolKey(f"{model}/{version}-{digest[:16]}{f'-{mark}' if mark else ''}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,8 @@ class PoolSpec:
     version: Version
     digest: Digest
     replicas: int = 1
+    variables: Variables = field(default=(), repr=False)
+    """What the endpoint gives its workers; may be secret."""
 
     @property
     def label(self) -> str:
@@ -98,6 +106,8 @@ class PoolReport:
     state: PoolState
     cause: str | None = None
     workers_ready: int = 0
+    stage: str = ""
+    """What a pool that loads is doing, in a few words."""
 
 
 @dataclass(frozen=True, slots=True)

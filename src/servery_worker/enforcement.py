@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from servery_worker.conversions import NULLABLE_DTYPES, convert_safely, is_missing, is_nullable
 from servery_worker.flavors import one_line
+from servery_worker.kinds import is_frame, is_series
 from servery_worker.nested import conform_cell
 from servery_worker.schema import NESTED_TYPES, Column, ColumnType, InvalidInput, Specs, Tensor
 from servery_worker.tensors import fit, from_frame
@@ -33,12 +34,12 @@ def enforce(data: Any, specs: Specs | None) -> Any:
 
 
 def _enforce(data: Any, specs: Specs) -> Any:
-    import pandas as pd
-
-    if isinstance(data, pd.Series):
+    if is_series(data):
         data = data.to_frame()
     if isinstance(specs[0], Tensor):
         return _enforce_tensors(data, cast("tuple[Tensor, ...]", specs))
+    import pandas as pd
+
     columns = cast("tuple[Column, ...]", specs)
     frame = _as_frame(data, columns)
     if columns[0].name is not None:
@@ -151,18 +152,17 @@ def _conform_nullable(where: str, values: Any, column: Column) -> Any:
 
 def _enforce_tensors(data: Any, tensors: Sequence[Tensor]) -> Any:
     import numpy as np
-    import pandas as pd
 
     if tensors[0].name is None:
-        return from_frame(data, tensors[0]) if isinstance(data, pd.DataFrame) else fit(data, tensors[0])
+        return from_frame(data, tensors[0]) if is_frame(data) else fit(data, tensors[0])
     names = [tensor.name for tensor in tensors]
     if len(names) == 1 and isinstance(data, np.ndarray):
         data = {names[0]: data}
-    if not isinstance(data, (dict, pd.DataFrame)):
+    if not (isinstance(data, dict) or is_frame(data)):
         raise InvalidInput(f"The input is expected to have {listed(names)}; it is a {type(data).__name__}.")
     missing = [name for name in names if name not in data]
     if missing:
         raise InvalidInput(f"Input {listed(missing)} is missing; there is {listed(list(data))}.")
-    if isinstance(data, pd.DataFrame):
+    if is_frame(data):
         return {tensor.name: from_frame(data[[tensor.name]], tensor) for tensor in tensors}
     return {tensor.name: fit(data[tensor.name], tensor) for tensor in tensors}

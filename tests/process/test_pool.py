@@ -18,6 +18,7 @@ import pytest
 
 import servery
 from servery.clock import SystemClock
+from servery.config import EnvManager, PackageSources
 from servery.errors import DeadlinePassed
 from servery.names import EndpointName, ModelName, Version
 from servery.package.manifest import Manifest, manifest_of_folder
@@ -26,6 +27,7 @@ from servery.serving.batcher import QueueLimits
 from servery.serving.gateway import Gateway
 from servery.serving.packages import FolderPackage
 from servery.serving.targets import Served
+from servery.workers.environments.store import Environments
 from servery.workers.pool import LOG_BYTES_MAX, PoolSettings
 from servery.workers.request import Answer, Request
 from servery.workers.worker import Worker
@@ -64,7 +66,8 @@ class Kitchen:
         given = packages(folder, self.manifest)
         self.hung_seconds = 1.0
         self.clock = SystemClock()
-        self.gateway = Gateway(given, pools, QueueLimits(1000, 1 << 24), self.clock, Random(1))
+        environments = Environments(logs, EnvManager.LOCAL, PackageSources(), self.clock, build_timeout_seconds=30.0)
+        self.gateway = Gateway(given, environments, pools, QueueLimits(1000, 1 << 24), self.clock, Random(1))
         self._numbers = iter(range(1, 1_000_000))
 
     async def __aenter__(self) -> Kitchen:

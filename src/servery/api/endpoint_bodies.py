@@ -28,7 +28,7 @@ _ENTITY_IGNORED: Mapping[str, str] = {
     "provisioned_model_units": _MACHINE,
     "burst_scaling_enabled": "workers neither come nor go with the load",
 }
-_ENTITY_REFUSED = ("external_model", "environment_vars")
+_ENTITY_REFUSED = ("external_model",)
 _ENDPOINT_IGNORED: Mapping[str, str] = {
     "ai_gateway": "there is no AI gateway",
     "budget_policy_id": "there are no budgets",
@@ -85,6 +85,7 @@ def _entity_request(entity: Mapping[str, Any], field: str) -> EntityRequest:
         version=f"@{alias}" if alias else entity.get("entity_version", entity.get("model_version")),
         name=entity.get("name"),
         replicas=entity.get("min_provisioned_concurrency"),
+        variables=entity.get("environment_vars"),
     )
 
 
@@ -194,6 +195,8 @@ def _entity_body(entity: Entity | ServedEntity, status: EntityStatus, created_at
         "creation_timestamp": created_at_ms,
         "state": {"deployment": status.deployment.value, "deployment_state_message": status.message},
     }
+    if entity.variables:
+        body["environment_vars"] = dict(entity.variables)
     return body | ({"entity_alias": entity.alias} if entity.alias else {})
 
 

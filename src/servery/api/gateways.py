@@ -43,9 +43,8 @@ async def _report(services: Services, request: Request) -> Response:
         report = decode_report(await read_body(request))
     except msgspec.DecodeError as error:
         raise InvalidInput("body", expected="a gateway's report", got=str(error)) from None
-    if report.gateway != name or not _NAME.fullmatch(name):
-        expected = "the name in the path, 1 to 128 letters, digits, '_', '.', ':' or '-'"
-        raise InvalidInput("gateway", expected=expected, got=report.gateway)
+    if report.gateway != parse_gateway_name(name):
+        raise InvalidInput("gateway", expected="the name in the path", got=report.gateway)
     _check_address(report.address)
     services.deployments.report(report)
     return json_response(None)
@@ -63,6 +62,13 @@ async def _gateways(services: Services, _body: _Nothing) -> dict[str, Any]:
             for gateway in services.deployments.gateways()
         ]
     }
+
+
+def parse_gateway_name(text: str) -> str:
+    """Raises InvalidInput."""
+    if not _NAME.fullmatch(text):
+        raise InvalidInput("gateway", expected="1 to 128 letters, digits, '_', '.', ':' or '-'", got=text)
+    return text
 
 
 def _check_address(address: str) -> None:

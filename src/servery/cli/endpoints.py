@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from servery.cli.options import AllowIncompatible, Json, Server, connect
+from servery.cli.options import AllowIncompatible, Json, Server, Variables, connect, variables_of
 from servery.cli.output import print_fields, print_json, print_table, progress, report
 from servery.errors import InvalidInput
 
@@ -40,6 +40,7 @@ def deploy(
     strict: Annotated[
         bool | None, typer.Option("--strict/--no-strict", help="Refuse a coercion that loses something.")
     ] = None,
+    env: Variables = None,
     allow_incompatible: AllowIncompatible = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it serves.")] = True,
     timeout: Timeout = 600.0,
@@ -59,6 +60,7 @@ def deploy(
             shares,
             replicas=replicas,
             strict=strict,
+            environment_vars=variables_of(env),
             allow_incompatible=allow_incompatible,
             wait=wait,
             timeout_seconds=timeout,

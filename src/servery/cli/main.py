@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from servery.cli import doctor, endpoints, models, predict, processes, up
+from servery.cli import doctor, endpoints, environments, models, predict, processes, up
 from servery.cli.quickstart import command as quickstart
 from servery.errors import ConfigInvalid, InvalidInput, ServeryError
 
@@ -55,6 +55,7 @@ processes.add_to(app)
 models.add_to(app)
 endpoints.add_to(app)
 predict.add_to(app)
+environments.add_to(app)
 doctor.add_to(app)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from servery.cli.options import AllowIncompatible, Json, Server, connect
 from servery.cli.output import pairs_text, print_fields, print_json, print_table, progress, report, size_text, time_text
-from servery.errors import InvalidInput
+from servery.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from servery.client import Client, Endpoint, ModelVersion, RegisteredModel
@@ -118,6 +118,23 @@ def _show_version(version: ModelVersion, *, json: bool) -> None:
         fields["Incompatible"] = f"with version {version.previous_version}: {' '.join(version.incompatibilities)}"
     signature = version.signature if isinstance(version.signature, dict) else {}
     print_fields(fields | {part.capitalize(): signature.get(part) for part in ("inputs", "outputs", "params")})
+
+
+@group.command("logs")
+def show_logs(name: ModelName, version: VersionOption = None, server: Server = None, json: Json = False) -> None:
+    """Show in which Python environment each gateway runs a version, and how it was made. The latest version."""
+    with connect(server) as client:
+        number = version or client.model(name).latest_version
+        if number is None:
+            raise NotFound("Model version", f"{name}, which has none")
+        found = client.build_logs(name, number)
+    if json:
+        print_json({"model": name, "version": number, "build_logs": found})
+        return
+    for log in found:
+        typer.echo(f"Gateway {log.gateway}, {time_text(log.at_ms)}:\n{log.text.rstrip()}")
+    if not found:
+        typer.echo(f"No gateway has run version {number} of {name} yet.")
 
 
 @group.command("alias")

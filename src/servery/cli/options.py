@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from servery.config import EnvManager
+from servery.errors import InvalidInput
+
 if TYPE_CHECKING:
     from servery.client import Client
 
@@ -22,6 +25,18 @@ GatewayPort = Annotated[
 InsecureNoAuth = Annotated[
     bool, typer.Option("--insecure-no-auth", help="Listen off the loopback address, open to anybody.")
 ]
+EnvManagerOption = Annotated[
+    EnvManager | None,
+    typer.Option(
+        "--env-manager",
+        help="The workers' Python environment: this one (local), one of the model's own (uv), or whichever will do.  "
+        "[env SERVERY_ENV_MANAGER; auto]",
+    ),
+]
+Variables = Annotated[
+    list[str] | None,
+    typer.Option("--env", metavar="KEY=VALUE", help="An environment variable of the workers; may be repeated."),
+]
 AllowIncompatible = Annotated[
     bool, typer.Option("--allow-incompatible", help="Even where callers of what serves cannot call the new version.")
 ]
@@ -34,3 +49,12 @@ def connect(server: str | None, home: Path | None = None) -> Client:
     from servery.config import ClientConfig, load_config
 
     return Client(load_config(ClientConfig, {"server": server, "home": home}).server)
+
+
+def variables_of(texts: list[str] | None) -> dict[str, str]:
+    """``KEY=VALUE`` each. Raises InvalidInput, which shows no value."""
+    pairs = [text.partition("=") for text in texts or ()]
+    for name, separator, _ in pairs:
+        if not name or not separator:
+            raise InvalidInput("--env", expected="KEY=VALUE", got=name or "no key")
+    return {name: value for name, _, value in pairs}

@@ -9,7 +9,18 @@ from typing import Annotated
 
 import typer
 
-from servery.cli.options import GatewayPort, Home, Host, InsecureNoAuth, Port, Server, WithParent
+from servery.cli.options import (
+    EnvManagerOption,
+    GatewayPort,
+    Home,
+    Host,
+    InsecureNoAuth,
+    Port,
+    Server,
+    Variables,
+    WithParent,
+    variables_of,
+)
 
 _PR_SET_PDEATHSIG = 1
 """prctl(2): the signal to get when the parent ends."""
@@ -44,6 +55,7 @@ def gateway(
     host: Host = None,
     gateway_port: GatewayPort = None,
     server: Server = None,
+    env_manager: EnvManagerOption = None,
     home: Home = None,
     insecure_no_auth: InsecureNoAuth = False,
     with_parent: WithParent = False,
@@ -56,6 +68,7 @@ def gateway(
         "host": host,
         "gateway_port": gateway_port,
         "server": server,
+        "env_manager": env_manager,
         "home": home,
         "insecure_no_auth": insecure_no_auth or None,
     }
@@ -78,6 +91,8 @@ def serve(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a coercion that loses something.  [env SERVERY_STRICT]")
     ] = False,
+    env_manager: EnvManagerOption = None,
+    env: Variables = None,
     server: Server = None,
     home: Home = None,
     insecure_no_auth: InsecureNoAuth = False,
@@ -92,6 +107,7 @@ def serve(
         "port": port,
         "workers": workers,
         "strict": strict or None,
+        "env_manager": env_manager,
         "home": home,
         "insecure_no_auth": insecure_no_auth or None,
     }
@@ -107,7 +123,8 @@ def serve(
     def say_ready() -> None:
         typer.echo(f"Serving {name}/{number} at {address} with {config.workers} worker(s). Stop with Ctrl-C.")
 
-    return run_serve(config, Path(folder), model=name, version=number, on_ready=say_ready)
+    variables = tuple(sorted(variables_of(env).items()))
+    return run_serve(config, Path(folder), model=name, version=number, variables=variables, on_ready=say_ready)
 
 
 def check_host(host: str, *, insecure_no_auth: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from servery.cli.options import GatewayPort, Home, Host, InsecureNoAuth, Port, WithParent
+from servery.cli.options import EnvManagerOption, GatewayPort, Home, Host, InsecureNoAuth, Port, WithParent
 
 
 def add_to(app: typer.Typer) -> None:
@@ -15,6 +15,7 @@ def up(
     host: Host = None,
     port: Port = None,
     gateway_port: GatewayPort = None,
+    env_manager: EnvManagerOption = None,
     home: Home = None,
     insecure_no_auth: InsecureNoAuth = False,
     with_parent: WithParent = False,
@@ -32,7 +33,9 @@ def up(
     shared = {"host": host, "home": home, "insecure_no_auth": insecure_no_auth or None}
     control = load_config(ControlConfig, {**shared, "port": port})
     server = url_of(control.host, control.port)
-    gateway = load_config(GatewayConfig, {**shared, "gateway_port": gateway_port, "server": server})
+    gateway = load_config(
+        GatewayConfig, {**shared, "gateway_port": gateway_port, "server": server, "env_manager": env_manager}
+    )
     ports = ((control.port, "--port"), (gateway.gateway_port, "--gateway-port"))
     check_host(control.host, insecure_no_auth=control.insecure_no_auth)
     prepare_home(control.home)
@@ -45,6 +48,7 @@ def up(
     common += ["--insecure-no-auth"] if control.insecure_no_auth else []
     address = url_of(gateway.host, gateway.gateway_port)
     follow = ["--server", server, "--gateway-port", str(gateway.gateway_port)]
+    follow += ["--env-manager", gateway.env_manager.value]
     children = (
         Child("control plane", ["control", *common, "--port", str(control.port)], f"{server}/health"),
         Child("gateway", ["gateway", *common, *follow], f"{address}/livez"),

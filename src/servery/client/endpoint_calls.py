@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import Any
 
@@ -43,6 +43,7 @@ class EndpointCalls:
         *,
         replicas: int = 1,
         strict: bool | None = None,
+        environment_vars: Mapping[str, str] | None = None,
         allow_incompatible: bool = False,
         wait: bool = True,
         timeout_seconds: float = 600.0,
@@ -50,7 +51,8 @@ class EndpointCalls:
     ) -> Endpoint:
         """Create the endpoint, or move it, to one model or to several with their percentages of the requests.
 
-        With ``strict`` it refuses requests that would lose something in a coercion; None leaves that as it is.
+        ``environment_vars`` are set for the workers of each model; who may see endpoints may read them. With ``strict``
+        it refuses requests that would lose something in a coercion; None leaves that as it is.
 
         Raises:
             RemoteError: refused; with the error code INVALID_STATE where callers of what serves could not call the
@@ -59,7 +61,7 @@ class EndpointCalls:
             DeadlinePassed: it is not ready in ``timeout_seconds``; the server goes on trying.
         """
         name = parse_endpoint_name(endpoint)
-        config = _config_of([(model, 100)] if isinstance(model, str) else model, replicas)
+        config = _config_of([(model, 100)] if isinstance(model, str) else model, replicas, environment_vars or {})
         if strict is not None:
             config["strict"] = strict
         try:
@@ -108,7 +110,7 @@ class EndpointCalls:
         self._server.json("DELETE", f"{_ENDPOINTS}/{parse_endpoint_name(name)}")
 
 
-def _config_of(models: Sequence[tuple[str, int]], replicas: int) -> dict[str, Any]:
+def _config_of(models: Sequence[tuple[str, int]], replicas: int, variables: Mapping[str, str]) -> dict[str, Any]:
     entities: list[dict[str, Any]] = []
     routes: list[dict[str, Any]] = []
     for model_uri, percent in models:
@@ -116,6 +118,7 @@ def _config_of(models: Sequence[tuple[str, int]], replicas: int) -> dict[str, An
         wanted = str(uri.version) if uri.kind is UriKind.VERSION else f"@{uri.alias}"
         name = re.sub(r"[^A-Za-z0-9_-]", "-", f"{uri.name}-{wanted.removeprefix('@')}")[:128]
         entity = {"name": name, "entity_name": uri.name, "entity_version": wanted}
-        entities.append({**entity, "min_provisioned_concurrency": replicas})
+        given = {"environment_vars": dict(variables)} if variables else {}
+        entities.append({**entity, "min_provisioned_concurrency": replicas, **given})
         routes.append({"served_entity_name": name, "traffic_percentage": percent})
     return {"served_entities": entities, "traffic_config": {"routes": routes}}

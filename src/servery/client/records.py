@@ -29,10 +29,21 @@ class ModelVersion:
     """The newest earlier version that was there when the server was asked."""
     incompatibilities: tuple[str, ...] = ()
     """What callers of that one would find refused or missing: one sentence each."""
+    check: Any = None
+    """The report of the last 'servery check'; None when there was none."""
 
     @property
     def uri(self) -> str:
         return f"models:/{self.name}/{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildLog:
+    """In which Python environment a gateway runs a version, and how that was made."""
+
+    gateway: str
+    text: str
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +136,7 @@ def read_version(fields: JsonObject) -> ModelVersion:
         signature=fields.get("signature"),
         previous_version=_optional_int(fields.get("previous_version")),
         incompatibilities=tuple(fields.get("incompatibilities") or ()),
+        check=fields.get("check"),
     )
 
 

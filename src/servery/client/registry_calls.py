@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from servery.client.packages import Progress, download_package, upload_package
-from servery.client.records import ModelVersion, RegisteredModel, read_model, read_version
+from servery.client.records import BuildLog, ModelVersion, RegisteredModel, read_model, read_version
 from servery.client.transport import Transport
 from servery.errors import AlreadyExists, InvalidInput, NotFound, RemoteError
 from servery.names import ModelUri, UriKind, parse_alias, parse_digest, parse_model_name, parse_model_uri, parse_version
@@ -112,6 +112,16 @@ class RegistryCalls:
             return None
         bare = isinstance(request, dict) and set(request) == {"inputs"} and isinstance(request["inputs"], list)
         return json.dumps(request["inputs"] if bare else request, ensure_ascii=False)
+
+    def build_logs(self, name: str, version: int) -> list[BuildLog]:
+        """In which environment each gateway runs the version, and how that was made; the newest first."""
+        digest = parse_digest(self.version(name, version).digest)
+        answer = self._server.json("GET", f"/api/2.0/servery/packages/{digest}/build-logs")
+        return [BuildLog(log["gateway"], log["text"], log["at_ms"]) for log in answer["build_logs"]]
+
+    def put_check(self, digest: str, report: Mapping[str, Any]) -> None:
+        """Keep the report of a check with the versions that have this package."""
+        self._server.json("PUT", f"/api/2.0/servery/packages/{parse_digest(digest)}/check", body=report)
 
     def set_alias(self, name: str, alias: str, version: int, *, allow_incompatible: bool = False) -> None:
         """Point the alias at the version; answers when every endpoint that follows it has moved, or failed to.

@@ -4,6 +4,8 @@ blobs            the files, by what is in them
 artifacts        uploaded files by path: a tree that anybody with the right may still change
 packages         a version's frozen files: what a manifest's digest stands for
 package_files
+build_logs       how a gateway made a package's Python environment
+check_reports    what 'servery check' found of a package
 registered_models, model_tags
 model_versions, version_tags
 model_aliases
@@ -66,6 +68,27 @@ class PackageFileRow(Base):
     digest: Mapped[str] = mapped_column(ForeignKey("packages.digest"), primary_key=True)
     path: Mapped[str] = mapped_column(primary_key=True)
     sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), index=True)
+
+
+class BuildLogRow(Base):
+    """The last that one gateway told of the environment in which a package runs there."""
+
+    __tablename__ = "build_logs"
+
+    digest: Mapped[str] = mapped_column(ForeignKey("packages.digest"), primary_key=True)
+    gateway: Mapped[str] = mapped_column(primary_key=True)
+    text: Mapped[str]
+    at_ms: Mapped[BigInt]
+
+
+class CheckReportRow(Base):
+    """The newest report of a check of a package, as JSON."""
+
+    __tablename__ = "check_reports"
+
+    digest: Mapped[str] = mapped_column(ForeignKey("packages.digest"), primary_key=True)
+    report: Mapped[str]
+    at_ms: Mapped[BigInt]
 
 
 class ModelRow(Base):

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from servery.errors import InvalidInput
 from servery.names import Alias, Digest, ModelName, Version, parse_alias, parse_model_name, parse_version
-from servery.routing import PoolSpec, pool_key
+from servery.routing import PoolSpec, Variables, pool_key
 
 ENTITIES_MAX = 10
 """As many served entities as the managed service allows in one endpoint."""
 REPLICAS_MAX = 64
 """Workers of one version on one gateway; each is a process with its own copy of the model."""
+VARIABLES_MAX = 100
+VARIABLE_LENGTH_MAX = 32_768
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_SECRET = re.compile(r"\s*\{\{\s*secrets/.*\}\}\s*")
+"""How the managed service's callers name a secret of its store."""
 _ENTITY_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _NOT_IN_ENTITY_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -28,6 +33,8 @@ class Entity:
     wanted: Version | Alias
     replicas: int
     percent: int
+    variables: Variables = field(default=(), repr=False)
+    """Environment variables of its workers; may be secret."""
 
     @property
     def version(self) -> Version | None:
@@ -49,11 +56,12 @@ class ServedEntity:
     alias: Alias | None
     replicas: int
     percent: int
+    variables: Variables = field(default=(), repr=False)
 
     @property
     def pool(self) -> PoolSpec:
-        key = pool_key(self.model, self.version, self.digest)
-        return PoolSpec(key, self.model, self.version, self.digest, self.replicas)
+        key = pool_key(self.model, self.version, self.digest, self.variables)
+        return PoolSpec(key, self.model, self.version, self.digest, self.replicas, self.variables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,7 @@ class EntityRequest:
     version: object
     name: object = None
     replicas: object = None
+    variables: object = field(default=None, repr=False)
 
 
 def parse_entities(
@@ -141,7 +150,25 @@ def _parse_entity(request: EntityRequest, field: str) -> Entity:
     if not isinstance(replicas, int) or isinstance(replicas, bool) or not 1 <= replicas <= REPLICAS_MAX:
         expected = f"an integer from 1 to {REPLICAS_MAX}"
         raise InvalidInput(f"{field}.min_provisioned_concurrency", expected=expected, got=replicas)
-    return Entity(name, model, wanted, replicas, percent=0)
+    variables = parse_variables(request.variables, field=f"{field}.environment_vars")
+    return Entity(name, model, wanted, replicas, percent=0, variables=variables)
+
+
+def parse_variables(given: object, *, field: str) -> Variables:
+    """Environment variables for workers, sorted by name. Raises InvalidInput, which never shows a value."""
+    if given is None:
+        return ()
+    if not isinstance(given, Mapping) or len(given) > VARIABLES_MAX:
+        raise InvalidInput(field, expected=f"at most {VARIABLES_MAX} names with their values", got=f"{type(given)}")
+    for name, value in given.items():
+        if not isinstance(name, str) or not _VARIABLE_NAME.fullmatch(name):
+            raise InvalidInput(field, expected="names of letters, digits and '_'", got=name)
+        if not isinstance(value, str) or "\0" in value or len(value) > VARIABLE_LENGTH_MAX:
+            expected = f"a text of at most {VARIABLE_LENGTH_MAX} characters"
+            raise InvalidInput(f"{field}.{name}", expected=expected, got=f"a {type(value).__name__}")
+        if _SECRET.fullmatch(value):
+            raise InvalidInput(f"{field}.{name}", expected="a value, since there is no store of secrets yet", got=value)
+    return tuple(sorted(given.items()))
 
 
 def _parse_percents(percents: Mapping[str, int], names: Sequence[str]) -> Mapping[str, int]:
@@ -177,11 +204,13 @@ def _resolve_entity(entity: Entity, versions: Versions) -> ServedEntity:
         alias=entity.alias,
         replicas=entity.replicas,
         percent=entity.percent,
+        variables=entity.variables,
     )
 
 
 def pinned(target: Target) -> tuple[Entity, ...]:
     """The entities of a resolved config, asked for by version instead of alias."""
     return tuple(
-        Entity(entity.name, entity.model, entity.version, entity.replicas, entity.percent) for entity in target.entities
+        Entity(entity.name, entity.model, entity.version, entity.replicas, entity.percent, entity.variables)
+        for entity in target.entities
     )

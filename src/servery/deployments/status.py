@@ -107,8 +107,13 @@ def _pending_status(entity: ServedEntity, failure: Failure | None, gateways: tup
         return EntityStatus(Deployment.FAILED, cause or failure.cause)
     if not gateways:
         return EntityStatus(Deployment.CREATING, "Waiting for a gateway to connect.")
-    waiting = [gateway.name for gateway in gateways if not _is_ready(entity, gateway)]
+    waiting = [gateway.name + _stage(entity, gateway) for gateway in gateways if not _is_ready(entity, gateway)]
     return EntityStatus(Deployment.CREATING, f"Loading on gateway {', '.join(waiting)}." if waiting else "Loaded.")
+
+
+def _stage(entity: ServedEntity, gateway: GatewayView) -> str:
+    report = (gateway.pools or {}).get(entity.pool.key)
+    return f" ({report.stage})" if report is not None and report.stage else ""
 
 
 def _is_ready(entity: ServedEntity, gateway: GatewayView) -> bool:

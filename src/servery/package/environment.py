@@ -27,10 +27,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from servery.errors import InvalidInput, LoadFailed
+from servery.package.requirements import CONDA_FILE, PYTHON_ENV_FILE, REQUIREMENTS_FILE
 
-REQUIREMENTS_FILE = "requirements.txt"
-PYTHON_ENV_FILE = "python_env.yaml"
-CONDA_FILE = "conda.yaml"
 ENVIRONMENT_FILES = {"conda": CONDA_FILE, "virtualenv": PYTHON_ENV_FILE}
 """The ``env`` entry of the python_function flavor."""
 

@@ -24,21 +24,21 @@ _ODD_SCALARS = (ValueError, ArithmeticError, TypeError, LookupError, AttributeEr
 """What PyYAML's constructors of dates and numbers raise on texts that are none."""
 
 
-def load_plain(text: bytes) -> Any:
-    """What the YAML says.
+def load_plain(text: bytes, *, what: str = "The MLmodel file") -> Any:
+    """What the YAML says; ``what`` is the subject of the sentences that refuse it.
 
     Raises:
         PackageInvalid: it is too large or too deep, says the same key twice, or is no plain YAML.
     """
     if len(text) > MLMODEL_BYTES_MAX:
-        raise PackageInvalid(f"The MLmodel file is larger than {MLMODEL_BYTES_MAX} bytes.")
+        raise PackageInvalid(f"{what} is larger than {MLMODEL_BYTES_MAX} bytes.")
     try:
         decoded = text.decode("utf-8")
-        _check_events(decoded)
-        return _plain(yaml.load(decoded, Loader=_Loader), "the top")  # noqa: S506  # A safe loader, the C one if built.
+        _check_events(decoded, what)
+        return _plain(yaml.load(decoded, Loader=_Loader), "the top", what)  # noqa: S506  # A safe loader, the C one if built.
     except (yaml.YAMLError, RecursionError, *_ODD_SCALARS) as error:
         where = _line(getattr(error, "problem_mark", None))
-        raise PackageInvalid(f"The MLmodel file is not plain YAML{where}.") from None
+        raise PackageInvalid(f"{what} is not plain YAML{where}.") from None
 
 
 def _line(mark: Any) -> str:
@@ -56,14 +56,14 @@ class _Open:
     is_key_next: bool = True
 
 
-def _check_events(text: str) -> None:
+def _check_events(text: str, what: str) -> None:
     """Refuse deep nesting, alias bombs, long numbers and keys that come twice, before anything is built."""
     open_nodes: list[_Open] = []
     sizes: dict[str, int] = {}
     nodes = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.NodeEvent):
-            _check_node(event, open_nodes[-1] if open_nodes else None)
+            _check_node(event, open_nodes[-1] if open_nodes else None, what)
         if isinstance(event, yaml.AliasEvent):
             nodes += sizes.get(event.anchor or "", 0)
         elif isinstance(event, yaml.ScalarEvent):
@@ -81,38 +81,39 @@ def _check_events(text: str) -> None:
                 sizes[ended.anchor] = nodes - ended.nodes_before
         if len(open_nodes) > DEPTH_MAX or nodes > NODES_MAX:
             raise PackageInvalid(
-                f"The MLmodel file holds more than {DEPTH_MAX} levels or {NODES_MAX} entries, aliases counted in full."
+                f"{what} holds more than {DEPTH_MAX} levels or {NODES_MAX} entries, aliases counted in full."
             )
 
 
-def _check_node(event: yaml.NodeEvent, parent: _Open | None) -> None:
+def _check_node(event: yaml.NodeEvent, parent: _Open | None, what: str) -> None:
     is_key = parent is not None and parent.is_mapping and parent.is_key_next
     if parent is not None:
         parent.is_key_next = not parent.is_key_next
     if not isinstance(event, yaml.ScalarEvent):
         return
     if _LONG_NUMBER.fullmatch(event.value):
-        raise PackageInvalid(f"The MLmodel file has a number of too many digits{_line(event.start_mark)}.")
+        raise PackageInvalid(f"{what} has a number of too many digits{_line(event.start_mark)}.")
     if parent is not None and is_key:
         if event.value in parent.keys:
             key = event.value[:_SHOWN_LENGTH_MAX]
-            raise PackageInvalid(f"The MLmodel file has the key {key!r} twice{_line(event.start_mark)}.")
+            raise PackageInvalid(f"{what} has the key {key!r} twice{_line(event.start_mark)}.")
         parent.keys.add(event.value)
 
 
-def _plain(value: Any, where: str) -> Any:
+def _plain(value: Any, where: str, what: str) -> Any:
     """The same value in JSON types: dates become text, and not-a-number becomes null."""
     if isinstance(value, dict):
         if not all(isinstance(key, str | int | float | None) for key in value):
-            raise PackageInvalid(f"The MLmodel file has a key under {where} that is not text.")
+            raise PackageInvalid(f"{what} has a key under {where} that is not text.")
         plain = {
-            _plain(str(key), where): _plain(item, f"'{str(key)[:_SHOWN_LENGTH_MAX]}'") for key, item in value.items()
+            _plain(str(key), where, what): _plain(item, f"'{str(key)[:_SHOWN_LENGTH_MAX]}'", what)
+            for key, item in value.items()
         }
         if len(plain) != len(value):
-            raise PackageInvalid(f"The MLmodel file has a key under {where} twice, as text and as a number.")
+            raise PackageInvalid(f"{what} has a key under {where} twice, as text and as a number.")
         return plain
     if isinstance(value, list):
-        return [_plain(item, where) for item in value]
+        return [_plain(item, where, what) for item in value]
     if isinstance(value, str):
         value.encode()  # A lone surrogate has no form in JSON; the ValueError is caught above.
         return value
@@ -122,4 +123,4 @@ def _plain(value: Any, where: str) -> Any:
         return value
     if isinstance(value, datetime.date):
         return str(value)
-    raise PackageInvalid(f"The MLmodel file has a value under {where} that is no text, number, list or mapping.")
+    raise PackageInvalid(f"{what} has a value under {where} that is no text, number, list or mapping.")

@@ -21,10 +21,12 @@ from typing import Any
 import yaml
 
 from servery.clock import Clock, SystemClock
+from servery.config import PackageSources, package_sources
 from servery.errors import AlreadyExists, InvalidInput, PackageInvalid, PredictFailed
 from servery.package import environment, flavors
 from servery.package.example import EXAMPLE_OUTPUT_FILE, INPUT_EXAMPLE_FILE, SERVING_EXAMPLE_FILE, Example, make_example
 from servery.package.flavors.saved import Saved
+from servery.package.lock import try_lock, write_lock
 from servery.package.mlmodel import MLMODEL_FILE, parse_mlmodel
 from servery.package.seal import seal
 from servery.package.signature import as_rows, infer_signature
@@ -47,6 +49,7 @@ def save_model(
     signature: Any = None,
     requirements: Sequence[str] | None = None,
     metadata: Mapping[str, Any] | None = None,
+    lock: bool | None = None,
 ) -> None:
     """Save ``model`` as a package in the new folder ``path``.
 
@@ -59,12 +62,16 @@ def save_model(
         requirements: pip requirement lines, used as given. Without them the package is loaded in a fresh process,
             which answers the example again: what it imports is what the model requires.
         metadata: kept in the MLmodel file for people and programs; plain JSON types.
+        lock: resolve the requirements, and keep every release that they lead to with its hashes in
+            ``requirements.lock``, so that the model's environment is the same in a year. By default it is tried, unless
+            UV_OFFLINE is set, and a warning is logged where it fails; True raises then, and False does not try.
 
     Raises:
         AlreadyExists: ``path`` is a file, or a folder with something in it.
         InvalidInput: the model, the example, the signature, the requirements or the metadata cannot be saved.
         PredictFailed: the model raises on its example.
         LoadFailed: in that fresh process the model does not load, or answers otherwise.
+        EnvironmentFailed: ``lock`` is True, and the requirements cannot be resolved.
     """
     write_package(
         model,
@@ -73,6 +80,8 @@ def save_model(
         signature=signature,
         requirements=requirements,
         metadata=metadata,
+        lock=lock,
+        sources=package_sources(),
         clock=SystemClock(),
     )
 
@@ -85,6 +94,8 @@ def write_package(
     signature: Any,
     requirements: Sequence[str] | None,
     metadata: Mapping[str, Any] | None,
+    lock: bool | None,
+    sources: PackageSources,
     clock: Clock,
 ) -> None:
     """As :func:`save_model`, at the time that ``clock`` tells."""
@@ -109,6 +120,8 @@ def write_package(
         if lines is None:
             lines = environment.infer_requirements(folder, parse_mlmodel(text).fields, name=target.name)
         environment.write_environment(folder, lines)
+        if lock is not False:
+            (write_lock if lock else try_lock)(folder, sources)
         seal(folder)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from servery.registry.comparisons import Comparisons
+from servery.registry.findings import Findings
 
 
-class Registry(Comparisons):
+class Registry(Findings):
     """All of it, over one database and one artifact store.
 
     Synchronous, for any thread. Each method is one transaction: acknowledged means on disk, and an error

@@ -120,6 +120,7 @@ class Follower:
                         headers={"Content-Type": "application/json"},
                     )
                     response.raise_for_status()
+                    await self._tell_build_logs(client)
                 except httpx.HTTPError as error:
                     log.debug("the report was not taken: %s", error)
                 try:
@@ -127,6 +128,16 @@ class Follower:
                         await self._changed.wait()
                 except TimeoutError:
                     pass
+
+    async def _tell_build_logs(self, client: httpx.AsyncClient) -> None:
+        """Each until it was taken; one that the control plane refuses is not told again."""
+        for digest, text in list(self._gateway.build_logs.items()):
+            path = f"{self._base}/packages/{digest}/build-logs/{self._name}"
+            response = await client.put(path, content=text.encode(), headers={"Content-Type": "text/plain"})
+            if response.is_server_error:
+                response.raise_for_status()
+            if self._gateway.build_logs.get(digest) == text:
+                del self._gateway.build_logs[digest]
 
     def _report(self) -> GatewayReport:
         return GatewayReport(self._name, self._address, self._gateway.settled_number, self._gateway.reports())

@@ -18,14 +18,16 @@ from typing import Any, Protocol
 import msgspec
 
 from servery.clock import Clock
-from servery.errors import ServeryError, Unavailable
+from servery.errors import EnvironmentFailed, ServeryError, Unavailable
+from servery.names import Digest
 from servery.observability.counts import RequestCounts
 from servery.package.manifest import Manifest
-from servery.package.mlmodel import read_mlmodel
+from servery.package.mlmodel import MLmodel, read_mlmodel
 from servery.routing import PoolKey, PoolReport, PoolSpec, PoolState, Route, RoutingTable, live_pools, specs_by_key
 from servery.serving.batcher import RETRY_AFTER_SECONDS, Batcher, QueueLimits
 from servery.serving.targets import Choice, Served, Target, routes_to_take
-from servery.workers.pool import Pool, PoolSettings
+from servery.workers.environments.store import Environments, Lease
+from servery.workers.pool import Order, Pool, PoolSettings
 
 RELOAD_SECONDS = 5.0
 """How long after a failure a version that a route needs is loaded anew."""
@@ -50,7 +52,13 @@ class Gateway:
     """Everything that serves, without any protocol. Lives on one event loop."""
 
     def __init__(
-        self, packages: Packages, pools: PoolSettings, limits: QueueLimits, clock: Clock, random: Random
+        self,
+        packages: Packages,
+        environments: Environments,
+        pools: PoolSettings,
+        limits: QueueLimits,
+        clock: Clock,
+        random: Random,
     ) -> None:
         # What callers reach.
         self.targets: dict[str, Target] = {}
@@ -60,6 +68,8 @@ class Gateway:
         """The newest table that is settled."""
         self.on_change: Callable[[], None] = lambda: None
         """Called when there is something new to report."""
+        self.build_logs: dict[Digest, str] = {}
+        """In which environment a package runs, and how that was made: what is still to be told."""
         # What stands behind it.
         self._served: dict[PoolKey, Served] = {}
         self._draining: set[Served] = set()
@@ -69,6 +79,8 @@ class Gateway:
         self._broken = False
         # What it works with.
         self._packages = packages
+        self._environments = environments
+        self._leases: dict[Pool, Lease] = {}
         self._pool_settings = pools
         self._limits = limits
         self._clock = clock
@@ -143,17 +155,43 @@ class Gateway:
 
     async def _run(self, pool: Pool) -> None:
         try:
+            pool.say("fetching the package")
             folder, manifest = await self._packages.fetch(pool.spec)
             mlmodel = await asyncio.to_thread(read_mlmodel, folder)
+            interpreter = await self._lease(pool, folder, mlmodel)
         except ServeryError as error:
             pool.fail(error.message)
             return
         except OSError as error:
-            pool.fail(f"Its package cannot be kept on the gateway's machine: {error.strerror}.")
+            pool.fail(f"Its files cannot be kept on the gateway's machine: {error.strerror}.")
             return
+
+        async def mend() -> None:
+            await self._packages.fetch(pool.spec)
+            await self._lease(pool, folder, mlmodel)
+
         files = {entry.path: entry.sha256 for entry in manifest.files}
-        order = {"directory": str(folder), "mlmodel": mlmodel.fields, "files": files}
-        await pool.run(msgspec.json.encode(order), mend=lambda: self._packages.fetch(pool.spec))
+        payload = msgspec.json.encode({"directory": str(folder), "mlmodel": mlmodel.fields, "files": files})
+        await pool.run(Order(interpreter, payload, mend))
+
+    async def _lease(self, pool: Pool, folder: Path, mlmodel: MLmodel) -> str:
+        """The interpreter of the package's environment, which stays as long as the pool."""
+        self._release(pool)
+
+        def say(text: str) -> None:
+            pool.say(f"making its Python environment: {text}")
+
+        try:
+            self._leases[pool] = lease = await self._environments.lease(folder, mlmodel.fields, say)
+        except EnvironmentFailed as error:
+            self.build_logs[pool.spec.digest] = f"{error.log}{error.message}\n"
+            raise
+        self.build_logs[pool.spec.digest] = lease.about
+        return lease.interpreter
+
+    def _release(self, pool: Pool) -> None:
+        if (lease := self._leases.pop(pool, None)) is not None:
+            lease.close()
 
     def _pool_changed(self, pool: Pool) -> None:
         served = next((served for served in self.served if served.pool is pool), None)
@@ -173,6 +211,7 @@ class Gateway:
         served = self._served.get(pool.spec.key)
         if served is not None and served.pool is pool and pool.spec.key in self._routed():
             del self._running[pool]
+            self._release(pool)
             self._load(pool.spec)
             self._settle()
 
@@ -223,6 +262,7 @@ class Gateway:
         await served.pool.drain(max(0.0, deadline - self._clock.monotonic()))
         served.batcher.refuse_all(Unavailable(f"{label} is no longer served.", retry_after_seconds=RETRY_AFTER_SECONDS))
         self._draining.discard(served)
+        self._release(served.pool)
         if all(other.pool.spec.digest != served.pool.spec.digest for other in self.served):
             self._packages.remove(served.pool.spec)
 

@@ -19,18 +19,19 @@ from typing import Any
 import uvloop
 
 from servery.clock import SystemClock
-from servery.config import GatewayConfig, ServeConfig, prepare_home, refuse_open_address, url_of
+from servery.config import GatewayConfig, ServeConfig, package_sources, prepare_home, refuse_open_address, url_of
 from servery.errors import AddressRefused, HomeUnusable, LoadFailed
 from servery.names import EndpointName, ModelName, Version
 from servery.observability.logs import set_up_logs
 from servery.package.seal import checked_manifest
-from servery.routing import PoolSpec, PoolState, Route, RoutingTable, Share, pool_key
+from servery.routing import PoolSpec, PoolState, Route, RoutingTable, Share, Variables, pool_key
 from servery.serving.batcher import QueueLimits
 from servery.serving.follower import Follower, TableFile
 from servery.serving.gateway import Gateway, Packages
 from servery.serving.http import HttpProtocol
 from servery.serving.packages import FetchedPackages, FolderPackage
 from servery.serving.site import Site
+from servery.workers.environments.store import environments_of
 from servery.workers.pool import PoolSettings
 
 SWEEP_SECONDS = 0.025
@@ -58,11 +59,17 @@ def run_gateway(config: GatewayConfig) -> int:
 
 
 def run_serve(
-    config: ServeConfig, folder: Path, *, model: str, version: int, on_ready: Callable[[], None] = lambda: None
+    config: ServeConfig,
+    folder: Path,
+    *,
+    model: str,
+    version: int,
+    variables: Variables = (),
+    on_ready: Callable[[], None] = lambda: None,
 ) -> int:
     """Serve one package, without a control plane, until SIGTERM or SIGINT; the exit status.
 
-    ``on_ready`` is called once, when the model is loaded and proved.
+    ``variables`` are given to its workers; ``on_ready`` is called once, when the model is loaded and proved.
 
     Raises:
         AddressRefused, HomeUnusable, PackageInvalid: before anything is started.
@@ -72,8 +79,8 @@ def run_serve(
     set_up_logs()
     _prepare(config.home)
     manifest = checked_manifest(folder)
-    key = pool_key(ModelName(model), Version(version), manifest.digest)
-    spec = PoolSpec(key, ModelName(model), Version(version), manifest.digest, replicas=config.workers)
+    key = pool_key(ModelName(model), Version(version), manifest.digest, variables)
+    spec = PoolSpec(key, ModelName(model), Version(version), manifest.digest, config.workers, variables)
     table = RoutingTable(1, (spec,), (Route(EndpointName(model), (Share(key, 100),), config.strict),))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve_table(config, FolderPackage(folder, manifest), table, on_ready))
@@ -151,8 +158,10 @@ def _make_gateway(config: GatewayConfig | ServeConfig, packages: Packages) -> Ga
         load_timeout_seconds=config.load_timeout_seconds,
         drain_timeout_seconds=config.drain_timeout_seconds,
     )
+    clock = SystemClock()
+    environments = environments_of(config, package_sources(), clock)
     limits = QueueLimits(config.queue_requests_max, config.queue_bytes_max)
-    return Gateway(packages, pools, limits, SystemClock(), Random())  # noqa: S311 - a traffic split is no secret
+    return Gateway(packages, environments, pools, limits, clock, Random())  # noqa: S311 - a traffic split is no secret
 
 
 def _make_site(config: GatewayConfig | ServeConfig, gateway: Gateway, sole: str | None = None) -> Site:

@@ -20,7 +20,7 @@ from typing import Protocol
 from servery.clock import Clock
 from servery.errors import ServeryError
 from servery.routing import PoolReport, PoolSpec, PoolState
-from servery.workers.environments import local_environment
+from servery.workers.environments.variables import launch
 from servery.workers.request import Request
 from servery.workers.worker import Worker, WorkerFailed, WorkerState
 
@@ -64,6 +64,18 @@ class PoolSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """What each worker of a version is started with."""
+
+    interpreter: str
+    payload: bytes
+    """Of the LOAD frame."""
+    mend: Callable[[], Awaitable[object]]
+    """Awaited when a version that was ready does not load again: it makes its files whole where it can, and raises
+    ServeryError or OSError where it cannot."""
+
+
+@dataclass(frozen=True, slots=True)
 class PoolStatistics:
     """One record for metrics, tests and reports."""
 
@@ -82,6 +94,8 @@ class Pool:
         self.spec = spec
         self.state = PoolState.LOADING
         self.cause: str | None = None
+        self.stage = ""
+        """What it is doing while it loads."""
         self.idle: list[Worker] = []
         self.workers: list[Worker] = []
         """Those that start or serve."""
@@ -117,7 +131,8 @@ class Pool:
         return PoolStatistics(states.count(WorkerState.IDLE) + busy, busy, self._started, self._lost)
 
     def report(self) -> PoolReport:
-        return PoolReport(self.spec.key, self.state, self.cause, self.statistics().workers_ready)
+        stage = self.stage if self.state is PoolState.LOADING else ""
+        return PoolReport(self.spec.key, self.state, self.cause, self.statistics().workers_ready, stage)
 
     @property
     def log(self) -> Path:
@@ -139,12 +154,15 @@ class Pool:
         self.cause = cause
         self._move(PoolState.FAILED)
 
-    async def run(self, order: bytes, mend: Callable[[], Awaitable[object]] | None = None) -> None:
-        """Load, then keep the number of workers, until cancelled. ``order`` is the payload of LOAD frames.
+    def say(self, stage: str) -> None:
+        """Tell what is being done for it while it loads."""
+        self.stage = stage
+        log.info("%s: %s", self.spec.label, stage)
+        self._on_change(self)
 
-        ``mend`` is awaited when a version that was ready does not load again: it makes its files whole where it can,
-        and raises ServeryError or OSError where it cannot.
-        """
+    async def run(self, order: Order) -> None:
+        """Load, then keep the number of workers, until cancelled."""
+        self.say("loading the model")
         try:
             # One worker alone proves the version before the machine is made to load it many times.
             await self._start_worker(order)
@@ -158,7 +176,7 @@ class Pool:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            self._keep(order, mend)
+            self._keep(order)
             self._on_change(self)
 
     async def drain(self, timeout_seconds: float) -> None:
@@ -167,11 +185,11 @@ class Pool:
             self._move(PoolState.DRAINING)
         await self._stop_all(timeout_seconds)
 
-    def _keep(self, order: bytes, mend: Callable[[], Awaitable[object]] | None) -> None:
+    def _keep(self, order: Order) -> None:
         """Start what is missing, or let go what is too much, the ones without a batch first."""
         serving = [worker for worker in self.workers if worker.state is not WorkerState.STARTING]
         for _ in range(self.spec.replicas - len(serving) - len(self._starts)):
-            start = asyncio.ensure_future(self._start_again(order, mend))
+            start = asyncio.ensure_future(self._start_again(order))
             self._starts.add(start)
             start.add_done_callback(self._start_ended)
         surplus = len(serving) + len(self._starts) - self.spec.replicas
@@ -182,38 +200,42 @@ class Pool:
         for worker in serving[: max(0, surplus)]:
             self._stop(worker, self._settings.drain_timeout_seconds)
 
-    async def _start_again(self, order: bytes, mend: Callable[[], Awaitable[object]] | None) -> None:
+    async def _start_again(self, order: Order) -> None:
         await asyncio.sleep(_BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS) - 1)])
         try:
             await self._start_worker(order)
         except WorkerFailed as error:
             log.warning("a worker of %s did not start again: %s", self.spec.label, error)
-            if mend is not None:
-                try:
-                    await mend()
-                except (ServeryError, OSError) as fault:
-                    log.warning("the package of %s cannot be mended: %s", self.spec.label, fault)
+            try:
+                await order.mend()
+            except (ServeryError, OSError) as fault:
+                log.warning("the files of %s cannot be mended: %s", self.spec.label, fault)
 
     def _start_ended(self, start: asyncio.Task[None]) -> None:
         # Woken only now: as long as the start counts as one, the loop begins no other in its place.
         self._starts.discard(start)
         self._wake.set()
 
-    async def _start_missing(self, order: bytes) -> None:
+    async def _start_missing(self, order: Order) -> None:
         missing = self.spec.replicas - len(self.workers)
         results = await asyncio.gather(*(self._start_worker(order) for _ in range(missing)), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
 
-    async def _start_worker(self, order: bytes) -> None:
+    async def _start_worker(self, order: Order) -> None:
         worker = Worker(clock=self._clock, on_idle=self._worker_idle, on_lost=self._worker_lost)
         self._started += 1
         self.workers.append(worker)
         try:
             await worker.start(
-                local_environment(self._settings.variables, replicas=self.spec.replicas),
-                order,
+                launch(
+                    order.interpreter,
+                    self._settings.variables,
+                    dict(self.spec.variables),
+                    replicas=self.spec.replicas,
+                ),
+                order.payload,
                 title=self.spec.label,
                 log=self.log,
                 timeout_seconds=self._settings.load_timeout_seconds,

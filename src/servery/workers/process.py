@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import servery_worker
-from servery.workers.environments import Environment
+from servery.workers.environments.variables import Launch
 
 _GUEST = Path(servery_worker.__file__).with_name("__main__.py")
 _SOCKET_BUFFER_BYTES = 1 << 20
@@ -38,7 +38,7 @@ class Process:
         return await self.handle.wait()
 
 
-async def start_process(environment: Environment, *, title: str, log: Path) -> Process:
+async def start_process(launch: Launch, *, title: str, log: Path) -> Process:
     """Start a guest; ``title`` is shown by ``ps``, and what the model prints is appended to ``log``.
 
     Raises:
@@ -52,7 +52,7 @@ async def start_process(environment: Environment, *, title: str, log: Path) -> P
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             handle = await asyncio.create_subprocess_exec(
-                environment.interpreter,
+                launch.interpreter,
                 "-I",
                 str(_GUEST),
                 str(theirs.fileno()),
@@ -60,7 +60,7 @@ async def start_process(environment: Environment, *, title: str, log: Path) -> P
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=dict(environment.variables),
+                env=dict(launch.variables),
                 pass_fds=(theirs.fileno(),),
                 # A Ctrl-C at the terminal goes to the gateway alone, which lets its workers finish. The worker leads
                 # a group of its own, which ends as a whole.

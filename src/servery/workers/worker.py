@@ -11,7 +11,7 @@ import msgspec
 
 from servery.clock import Clock
 from servery.workers.channel import Channel
-from servery.workers.environments import Environment
+from servery.workers.environments.variables import Launch
 from servery.workers.process import Process, start_process
 from servery.workers.request import Answer, Request
 from servery_worker import wire
@@ -81,16 +81,14 @@ class Worker:
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
-    async def start(
-        self, environment: Environment, order: bytes, *, title: str, log: Path, timeout_seconds: float
-    ) -> None:
+    async def start(self, launch: Launch, order: bytes, *, title: str, log: Path, timeout_seconds: float) -> None:
         """Start the process, give it the LOAD ``order``, and wait until the version is loaded and proved.
 
         Raises:
             WorkerFailed: it raised, exited, hung, or answered its example wrongly. Its process is gone then.
         """
         try:
-            self._process = await start_process(environment, title=title, log=log)
+            self._process = await start_process(launch, title=title, log=log)
             loop = asyncio.get_running_loop()
             await loop.create_unix_connection(lambda: self._channel, sock=self._process.connection)
             self._watching = asyncio.ensure_future(self._watch(self._process))

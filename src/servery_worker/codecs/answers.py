@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from servery_worker.codecs.json_text import Unencodable, array_items
+from servery_worker.kinds import is_frame, is_series
 
 
 def plain_answer(output: Any) -> Any:
@@ -19,11 +20,9 @@ def plain_answer(output: Any) -> Any:
         return array_items(output)
     if isinstance(output, (list, dict, str, float, int)) or output is None:
         return output
-    import pandas as pd
-
-    if isinstance(output, pd.Series):
-        output = pd.DataFrame(output)
-    if isinstance(output, pd.DataFrame):
+    if is_series(output):
+        output = output.to_frame()
+    if is_frame(output):
         try:
             return output.to_dict(orient="records")
         except ValueError as error:

@@ -69,19 +69,23 @@ def _text_index(index: Any) -> Any:
     return index.astype(pd.StringDtype("python", na_value=dtype.na_value))
 
 
+def _index_of(names: Sequence[Any]) -> Any:
+    import pandas as pd
+
+    is_range = list(names) == list(range(len(names)))
+    return pd.RangeIndex(len(names)) if is_range else _text_index(pd.Index(names))
+
+
 class Layout:
     """How rows with one list of columns become the model's input."""
 
     def __init__(
         self, targets: Sequence[_Target], width: int, *, as_array: bool = False, is_inferred: bool = False
     ) -> None:
-        import pandas as pd
-
-        names = [target.name for target in targets]
         positions = [target.position for target in targets]
         kinds = {target.kind for target in targets}
         self._places = {kind: [i for i, target in enumerate(targets) if target.kind is kind] for kind in kinds}
-        self._index = pd.RangeIndex(len(names)) if names == list(range(len(names))) else _text_index(pd.Index(names))
+        self._index: Any = None if as_array else _index_of([target.name for target in targets])
         self._as_array = as_array
         self._is_inferred = is_inferred
         self._pick = None if positions == list(range(width)) else _picker(positions)
@@ -117,14 +121,15 @@ class Layout:
         Raises:
             Irregular: an integer is too large for its column.
         """
-        import pandas as pd
-
         if self._pick is not None:
             rows = list(map(self._pick, rows))
+        if self._as_array and self._kind is not None:
+            return self._array(rows, self._kind)
+        import pandas as pd
+
         if self._kind is not None:
-            array = self._array(rows, self._kind)
             # A view of the names: a model that renames an index must not rename it for the next request.
-            return array if self._as_array else pd.DataFrame(array, columns=self._index.view(), copy=False)
+            return pd.DataFrame(self._array(rows, self._kind), columns=self._index.view(), copy=False)
         frame = pd.DataFrame(self._columns(rows), copy=False)
         frame.columns = self._index.view()
         return frame

@@ -91,7 +91,6 @@ def _convert_column(name: Any, cells: Any, spec: Column | Tensor | None) -> Any:
 def _convert(name: Any, value: Any, spec: Column | Tensor | None) -> Any:
     """``value``, one cell or all cells of a column, as numpy in the signature's type."""
     import numpy as np
-    import pandas as pd
 
     if spec is None:
         return _rectangular(name, value, np.array)
@@ -100,6 +99,8 @@ def _convert(name: Any, value: Any, spec: Column | Tensor | None) -> Any:
         cell = conform_cell(where, value, spec)
         return np.array(cell) if spec.type is ColumnType.ARRAY else cell
     if is_missing(value) and is_nullable(spec):
+        import pandas as pd
+
         return pd.NA
     dtype = dtype_of(spec) if isinstance(spec, Tensor) else np.dtype(NUMPY_NAMES[spec.type])
     is_cell = isinstance(spec, Column) and not isinstance(value, (list, np.ndarray))

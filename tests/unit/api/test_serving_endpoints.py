@@ -209,7 +209,7 @@ def test_what_means_nothing_here_is_ignored_with_a_warning(client: httpx.Client)
         ({"name": "mail", "config": {"served_entities": [entity("@nobody")]}}, 404, "nobody"),
         ({"name": "mail", "config": {"served_entities": [{"entity_name": "ham", "entity_version": 1}]}}, 404, "ham"),
         (
-            {"name": "mail", "config": {"served_entities": [entity(environment_vars={"A": "b"})]}},
+            {"name": "mail", "config": {"served_entities": [entity(environment_vars={"A": "{{secrets/scope/key}}"})]}},
             400,
             "environment_vars",
         ),

@@ -23,6 +23,7 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from servery.config import PackageSources
 from servery.errors import AlreadyExists, InvalidInput, LoadFailed, PredictFailed, ServeryError
 from servery.package import PythonModel, infer_signature, load_folder, save_model
 from servery.package.manifest import manifest_of_folder
@@ -77,6 +78,8 @@ def test_the_mlmodel_file_says_what_mlflows_says(tmp_path: Path) -> None:
         signature=None,
         requirements=["pandas"],
         metadata={"owner": "me"},
+        lock=False,
+        sources=PackageSources(),
         clock=FixedClock(),
     )
     fields = dict(read_mlmodel(tmp_path / "model").fields)

@@ -1,15 +1,13 @@
-"""Where a version's workers run: which interpreter, with which environment variables.
-
-A version runs in this interpreter's own environment. The variables of the server's process, its credentials among
-them, stay with the server: a worker gets the few named here.
+"""The environment variables of a worker. Those of the server's process, its credentials among them, stay with the
+server: a worker gets the few named here, and those that its endpoint was given.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -24,16 +22,18 @@ _FIXED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Environment:
-    """An interpreter and the variables that a worker starts with."""
+class Launch:
+    """How a worker is started: an interpreter, and the variables that its process gets."""
 
     interpreter: str
     variables: Mapping[str, str]
 
 
-def local_environment(server_variables: Mapping[str, str], *, replicas: int) -> Environment:
-    """This interpreter, for one of ``replicas`` workers that share the machine with the gateway."""
+def launch(interpreter: str, server_variables: Mapping[str, str], own: Mapping[str, str], *, replicas: int) -> Launch:
+    """For one of ``replicas`` workers that share the machine with the gateway; ``own`` are the endpoint's variables."""
     threads = str(max(1, ((os.cpu_count() or 1) - 1) // replicas))
     variables = {name: server_variables[name] for name in _PASSED_ON if name in server_variables}
+    # The programs of the model's environment come before those of the machine.
+    variables["PATH"] = os.pathsep.join(filter(None, (str(Path(interpreter).parent), variables.get("PATH", ""))))
     variables.update(dict.fromkeys(_THREAD_COUNTS, threads))
-    return Environment(sys.executable, variables | _FIXED)
+    return Launch(interpreter, {**variables, **_FIXED, **own})
