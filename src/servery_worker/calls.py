@@ -60,6 +60,10 @@ class Reader:
         self._is_typed = self._signature.is_from_type_hint
         self._layouts = Layouts(self._specs)
 
+    def keep_layouts(self) -> None:
+        """The keys of tables like those read so far stay as they are."""
+        self._layouts.keep()
+
     def read(self, media_type: int, content: bytes | memoryview, options: int, *, batchable: bool) -> Call:
         """One request's call.
 
@@ -88,9 +92,10 @@ class Reader:
         body = exactly(body, self._signature)
         with warnings.catch_warnings():  # What pandas has to say about a caller's data is nothing for our log.
             warnings.simplefilter("ignore")
-            data = self._decoded(body)
-            data = data if self._is_typed else enforce(data, self._specs)
-            losses = [] if self._is_typed else losses_of(body, data, self._specs)
+            data = decoded = self._decoded(body)
+            if not self._is_typed:
+                data = enforce(decoded, self._specs)
+            losses = [] if self._is_typed else losses_of(body, decoded, data, self._specs)
         if losses and options & Options.STRICT:
             raise InvalidInput(str(losses[0]))
         params = enforce_params(body.params, self._signature.params)

@@ -52,7 +52,7 @@ def _load(order: Mapping[str, Any]) -> tuple[Predictor, dict[str, Any]]:
     import_sources_only(directory)
     predictor = load(directory, mlmodel)
     loader_module.stop_traces()
-    example = prove(predictor, directory, mlmodel)
+    example = prove(predictor, directory, mlmodel, must_answer=order.get("must_answer", True))
     # What loading built lives as long as the process: the collector need not walk it again at every turn.
     gc.collect()
     gc.freeze()

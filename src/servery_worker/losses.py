@@ -7,6 +7,7 @@ compares what was sent with what came of it. A number that is rounded to the pre
 from __future__ import annotations
 
 import base64
+import io
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,6 @@ _KINDS = {
 }
 """numpy's letter for each scalar type."""
 _BEYOND_NANOSECONDS = re.compile(r"\.\d{9}0*[1-9]")
-_COMPARED = frozenset((Form.SPLIT, Form.RECORDS, Form.INPUTS, Form.INSTANCES))
 _UNNAMED = "input"
 
 
@@ -47,12 +47,39 @@ class Loss(NamedTuple):
         return f"{where} can only become {self.wanted} with loss, which is refused here."
 
 
-def losses_of(body: Body, data: Any, specs: Specs | None) -> list[Loss]:
-    """The columns of which values were changed on the way from ``body`` to the model's input ``data``."""
-    if not specs or body.form not in _COMPARED:
+def losses_of(body: Body, decoded: Any, data: Any, specs: Specs | None) -> list[Loss]:
+    """The columns of which values were changed on the way from ``body`` to the model's input ``data``.
+
+    ``decoded`` is what was read of the body, before it was held against the signature.
+    """
+    if not specs or body.form is Form.LLM:
         return []
-    found = _of_tensors(body, data, specs) if isinstance(specs[0], Tensor) else _of_columns(body, data, specs)
+    if isinstance(specs[0], Tensor):
+        found = _of_tensors(body, decoded, data, specs)
+    elif body.form is Form.CSV:
+        found = _of_csv(body, data, specs)
+    elif body.form is Form.PARQUET:
+        return []  # Its columns have their types already, or are refused.
+    else:
+        found = _of_columns(body, data, specs)
     return [loss for _, loss in zip(range(COERCED_NAMES_MAX), found)]
+
+
+def _of_csv(body: Body, frame: Any, specs: Specs) -> Iterator[Loss]:
+    """pandas reads no text as a number that it is not, but for numbers that are too large for a column of floats."""
+    import numpy as np
+    import pandas as pd
+
+    narrow = [spec for spec in specs if isinstance(spec, Column) and spec.type is ColumnType.FLOAT]
+    for spec in narrow:
+        name = spec.name if spec.name is not None else frame.columns[specs.index(spec)]
+        if name not in frame.columns or not np.isinf(frame[name]).any():
+            continue
+        texts = pd.read_csv(io.StringIO(body.value), dtype=str)[str(name)].tolist()
+        for row, (text, value) in enumerate(zip(texts, frame[name].tolist())):
+            if not _is_kept(text, value, "f"):
+                yield Loss(str(name), row, text, spec.type.value)
+                break
 
 
 def _of_columns(body: Body, frame: Any, specs: Specs) -> Iterator[Loss]:
@@ -102,16 +129,24 @@ def _is_kept_as(cell: Any, value: Any, spec: Any) -> bool:
     return True
 
 
-def _of_tensors(body: Body, data: Any, specs: Specs) -> Iterator[Loss]:
+def _of_tensors(body: Body, decoded: Any, data: Any, specs: Specs) -> Iterator[Loss]:
     for spec in specs:
         array = data[spec.name] if isinstance(data, dict) else data
         if array.dtype.kind in "Om":
             continue
-        items = _sent_items(body, spec.name)
+        is_table = body.form in (Form.CSV, Form.PARQUET)
+        items = _items_of_table(decoded, spec.name) if is_table else _sent_items(body, spec.name)
         for row, (cell, value) in enumerate(zip(items, array.tolist() if array.ndim else [array.item()])):
             if (bad := _first_lost(cell, value, array.dtype.kind)) is not _KEPT:
                 yield Loss(spec.name or _UNNAMED, row, bad, str(array.dtype))
                 break
+
+
+def _items_of_table(table: Any, name: str | None) -> Sequence[Any]:
+    """The rows of an array in the table that it was sent as."""
+    columns = [table[label].tolist() for label in table.columns if name is None or label == name]
+    rows = columns[0] if len(columns) == 1 else list(zip(*columns))
+    return [row.tolist() if hasattr(row, "tolist") else row for row in rows]
 
 
 def _sent_items(body: Body, name: str | None) -> Sequence[Any]:
@@ -159,7 +194,7 @@ def _is_kept(sent: Any, made: Any, kind: str) -> bool:
     if kind in "iu":
         return is_text or bool(sent == made)
     if kind in "fc":
-        return not math.isinf(abs(made)) or (is_text and "inf" in sent.lower()) or abs(sent) == math.inf
+        return not math.isinf(abs(made)) or ("inf" in sent.lower() if is_text else abs(sent) == math.inf)
     if kind == "U":
         return not is_text or bool(sent == made)
     if kind == "S" and is_text:

@@ -49,6 +49,7 @@ class Predictor:
         signature: what the model takes and gives, or None.
         may_batch: a proof may make it batchable; not where the flavor says that rows depend on each other.
         batchable: rows of different requests may be predicted together.
+        keys: the only calls of which that is known, by their key; None: of all.
     """
 
     def __init__(self, flavor: str, loaded: Loaded, signature: Signature | None) -> None:
@@ -56,6 +57,7 @@ class Predictor:
         self.signature = signature
         self.may_batch = loaded.row_wise is not False
         self.batchable = bool(loaded.row_wise)
+        self.keys: frozenset[Hashable] | None = None
         self._predict = loaded.predict
         self._reader = Reader(signature)
         self._dump = json_writer()
@@ -84,7 +86,8 @@ class Predictor:
             except Exception as error:
                 answers[index] = _refusal(error)
             else:
-                groups.setdefault(index if call.key is None else call.key, []).append((index, call))
+                shared = call.key is not None and (self.keys is None or call.key in self.keys)
+                groups.setdefault(call.key if shared else index, []).append((index, call))
         seconds[0] += perf_counter() - started
         for members in groups.values():
             calls = [call for _, call in members]
@@ -98,6 +101,11 @@ class Predictor:
     def read(self, media_type: int, body: memoryview | bytes, options: int = 0) -> Call:
         """One request, ready to be predicted; raises BadBody or InvalidInput."""
         return self._reader.read(media_type, body, options, batchable=self.batchable)
+
+    def share_only(self, key: Hashable) -> None:
+        """Rows may be predicted together where they have this key."""
+        self.keys = frozenset((key,))
+        self._reader.keep_layouts()
 
     def rows_together(self, calls: Sequence[Call], seconds: list[float]) -> list[Any] | None:
         """The plain answers of calls of one key, from one ``predict``; None when that has not an entry a row."""

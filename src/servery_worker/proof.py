@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from servery_worker.calls import Call
@@ -25,11 +27,11 @@ where large terms cancel."""
 _VALUE_MAX = 60
 
 
-def prove(predictor: Predictor, directory: str, mlmodel: Mapping[str, Any]) -> str:
-    """Predict the package's input example. Returns "matched", "answered" (no answer is recorded) or "absent".
+def prove(predictor: Predictor, directory: str, mlmodel: Mapping[str, Any], *, must_answer: bool = True) -> str:
+    """Predict the package's input example. Returns "matched", "answered" (no answer is recorded) or "absent"; or
+    "failed" where the model raises on it, no answer is recorded, and it need not answer: MLflow serves such models.
 
-    It also settles ``predictor.batchable``: rows are only predicted together where the example, with other rows
-    around it, gets the answers that it gets alone.
+    It also settles ``predictor.batchable`` and ``predictor.keys``: which rows are predicted together.
 
     Raises:
         LoadError: the model does not answer, or answers otherwise than recorded; one sentence.
@@ -44,9 +46,12 @@ def prove(predictor: Predictor, directory: str, mlmodel: Mapping[str, Any]) -> s
     if recorded is None and outcome in (Outcome.BAD_REQUEST, Outcome.INVALID_INPUT):
         # MLflow saves examples that are no request, such as dates in two forms, with a warning; the model may be good.
         return "absent"
+    if outcome is not Outcome.OK and recorded is None and not must_answer:
+        return "failed"
     if outcome is not Outcome.OK:
         raise LoadError(f"The model does not answer its input example: {body.decode(errors='replace')}")
-    predictor.batchable = predictor.may_batch and _is_row_wise(predictor, example)
+    if predictor.may_batch:
+        _settle_batching(predictor, example)
     if recorded is None:
         return "answered"
     difference = first_difference(load_json(recorded), load_json(body))
@@ -63,62 +68,104 @@ def _read(directory: str, name: str) -> bytes | None:
         return file.read()
 
 
-def _is_row_wise(predictor: Predictor, example: bytes) -> bool:
-    """Does the example get the same answers among other rows as alone?"""
+def _settle_batching(predictor: Predictor, example: bytes) -> None:
+    """Let rows be predicted together as far as the example, among other rows, gets the answers that it gets alone.
+
+    A model that is row-wise by nature keeps that unless the example takes it back. Any other is given rows together in
+    the forms alone that were tried: of another form, which may hold what the example has not, nothing is known.
+    """
     was, predictor.batchable = predictor.batchable, True
     try:
         call = predictor.read(MediaType.JSON, example)
-        if call.key is None:
-            return was  # The example has no rows that could be put together with others.
-        others = [other for step in (1, -1) if (other := _neighbour(predictor, call, example, step)) is not None]
+        others = [] if call.key is None else _neighbours(predictor, call, example)
         if not others:
-            return was
-        apart = [_alone(predictor, one) for one in (call, *others, call)]
-        together = predictor.rows_together([call, *others, call], [0.0, 0.0, 0.0])
+            predictor.batchable = was
+            return
+        predictor.batchable = _answers_as_alone(predictor, call, others)
     except FAILURES:
-        return was
-    finally:
         predictor.batchable = was
-    if together is None or None in apart:
+        return
+    if not was:
+        predictor.share_only(call.key)
+
+
+def _answers_as_alone(predictor: Predictor, call: Call, others: Sequence[Call]) -> bool:
+    """Do calls of one key get together what each gets alone? One that fails alone must spoil what it is part of."""
+    alone = [_alone(predictor, other) for other in others]
+    answered = [call, *(other for other, answer in zip(others, alone) if answer is not _FAILED), call]
+    apart = [_alone(predictor, one) for one in answered]
+    together = _together(predictor, answered)
+    if together is None or _FAILED in apart or first_difference(_as_json(apart), _as_json(together)) is not None:
         return False
-    return first_difference(_as_json(apart), _as_json(together)) is None
+    failed = (other for other, answer in zip(others, alone) if answer is _FAILED)
+    return all(_together(predictor, [call, other, call]) is None for other in failed)
 
 
-def _neighbour(predictor: Predictor, call: Call, example: bytes, step: int) -> Call | None:
-    """A request like the example with other numbers, when there is one and the model answers it."""
-    other = predictor.read(MediaType.JSON, dump_json(varied(load_json(example), step)))
-    if other.key != call.key:
-        return None
-    try:
-        return None if _alone(predictor, other) is None else other
-    except FAILURES:
-        return None
+def _neighbours(predictor: Predictor, call: Call, example: bytes) -> list[Call]:
+    """Requests like the example with other values, as far as they may share its batch."""
+    found = []
+    for change in Change:
+        # What the signature refuses will never be in a batch.
+        with suppress(Exception):
+            found.append(predictor.read(MediaType.JSON, dump_json(varied(load_json(example), change))))
+    return [other for other in found if other.key == call.key]
+
+
+_FAILED = "the model raised, or answered not with an entry a row"
 
 
 def _alone(predictor: Predictor, call: Call) -> Any:
-    parts = predictor.rows_together([call], [0.0, 0.0, 0.0])
-    return None if parts is None else parts[0]
+    parts = _together(predictor, [call])
+    return _FAILED if parts is None else parts[0]
+
+
+def _together(predictor: Predictor, calls: Sequence[Call]) -> list[Any] | None:
+    try:
+        return predictor.rows_together(calls, [0.0, 0.0, 0.0])
+    except FAILURES:
+        return None
 
 
 def _as_json(value: Any) -> Any:
     return load_json(dump_json(value))
 
 
-def varied(value: Any, step: int) -> Any:
-    """The example with other cells, so that a model that looks at its neighbours shows it.
+class Change(Enum):
+    """How the example is made another request, so that a model that looks at its neighbours shows it."""
 
-    Numbers are larger or smaller by the sign of ``step``; texts are turned round where it is negative.
-    """
+    LARGER = "larger numbers, longer texts"
+    SMALLER = "smaller numbers, texts turned round"
+    OPPOSITE = "booleans turned over, other texts"
+    MISSING = "nulls for numbers"
+    PARTLY_MISSING = "nulls in the first row"
+
+
+def varied(value: Any, change: Change) -> Any:
+    """The example with other cells; its columns, its rows' labels and its params stay."""
     if isinstance(value, dict):
-        return {
-            name: item if name in ("columns", "index", "params") else varied(item, step) for name, item in value.items()
-        }
+        kept = ("columns", "index", "params")
+        return {name: item if name in kept else varied(item, change) for name, item in value.items()}
     if isinstance(value, list):
-        return [varied(item, step) for item in value]
-    if isinstance(value, str) and step < 0:
-        return value[::-1]
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        rest = None if change is Change.PARTLY_MISSING and len(value) > 1 and _is_row(value[0]) else change
+        return [varied(item, change) if index == 0 or rest else item for index, item in enumerate(value)]
+    return _varied_cell(value, change)
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, (list, dict))
+
+
+def _varied_cell(value: Any, change: Change) -> Any:
+    if isinstance(value, bool):
+        return not value if change is Change.OPPOSITE else value
+    if isinstance(value, str):
+        texts = {Change.LARGER: value + value, Change.SMALLER: value[::-1], Change.OPPOSITE: "~" + value}
+        return texts.get(change, value)
+    if not isinstance(value, (int, float)):
         return value
+    if change in (Change.MISSING, Change.PARTLY_MISSING):
+        return None
+    step = {Change.LARGER: 1, Change.SMALLER: -1}.get(change, 0)
     return value * 1.5 + step if isinstance(value, float) else value + step
 
 

@@ -61,7 +61,8 @@ class Kitchen:
     ) -> None:
         logs.mkdir(exist_ok=True)
         seconds = {"load_timeout_seconds": 30.0, "drain_timeout_seconds": 10.0, **settings}
-        pools = PoolSettings(variables=os.environ, logs=logs, **seconds)
+        load, drain = seconds["load_timeout_seconds"], seconds["drain_timeout_seconds"]
+        pools = PoolSettings(variables=os.environ, logs=logs, load_timeout_seconds=load, drain_timeout_seconds=drain)
         self.manifest = manifest_of_folder(folder)
         given = packages(folder, self.manifest)
         self.hung_seconds = 1.0

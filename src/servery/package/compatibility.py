@@ -7,13 +7,13 @@ Inputs may widen as far as enforcement converts without changing a value (``inte
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, cast
 
 from servery.errors import InvalidInput
-from servery.package.mlmodel import read_mlmodel
+from servery.package.mlmodel import MLmodel, read_mlmodel
 from servery_worker.schema import Column, ColumnType, Param, SchemaError, Signature, Specs, Tensor
 
 _WIDER: Mapping[ColumnType, frozenset[ColumnType]] = {
@@ -67,7 +67,9 @@ def check_compatible(old: Any, new: Any) -> Compatibility:
     """
     was, now = _signature_of(old, "old"), _signature_of(new, "new")
     notes = [*_unsaid(was.inputs, now.inputs, _Side.INPUT), *_unsaid(was.outputs, now.outputs, _Side.OUTPUT)]
+    notes += _forms(was.inputs or (), now.inputs or ())
     problems = [
+        *_type_hint(was, now),
         *_specs(was.inputs, now.inputs, _Side.INPUT),
         *_params(was.params or (), now.params or ()),
         *_specs(was.outputs, now.outputs, _Side.OUTPUT),
@@ -81,7 +83,11 @@ def _signature_of(given: Any, field: str) -> Signature:
     if isinstance(given, Signature):
         return given
     if isinstance(given, str | Path):
-        return read_mlmodel(Path(given)).signature or Signature()
+        return _signature_of(read_mlmodel(Path(given)), field)
+    given = getattr(given, "mlmodel", given)
+    if isinstance(given, MLmodel):
+        is_typed = given.fields.get("is_signature_from_type_hint") is True
+        return replace(given.signature or Signature(), is_from_type_hint=is_typed)
     if hasattr(given, "signature"):
         return _signature_of(given.signature, field)
     entry = given.to_dict() if hasattr(given, "to_dict") else given
@@ -100,6 +106,25 @@ def _unsaid(old: Specs | None, new: Specs | None, side: _Side) -> Iterator[str]:
     elif not new:
         rest = "everything is accepted" if side is _Side.INPUT else "what callers will read is not known"
         yield f"The new signature says nothing of {side.value}s, so {rest}."
+
+
+def _type_hint(old: Signature, new: Signature) -> Iterator[str]:
+    if new.is_from_type_hint and not old.is_from_type_hint:
+        yield "The new signature comes from a type hint: only bodies with 'inputs' are taken."
+
+
+def _forms(old: Specs, new: Specs) -> Iterator[str]:
+    """Forms of bodies that the old inputs take and the new ones do not, or read otherwise; nothing of their types."""
+    columns = [[spec for spec in specs if isinstance(spec, Column)] for specs in (old, new)]
+    nested = [any(column.type in (ColumnType.ARRAY, ColumnType.OBJECT) for column in side) for side in columns]
+    if len(columns[0]) == 1 and columns[0][0].name is not None and len(columns[1]) > 1:
+        yield f"Values that are sent without the name of column {columns[0][0].name!r} are refused now."
+    if all(columns) and nested[0] is not nested[1]:
+        rows, which = ("one row", "a") if nested[1] else ("columns of several rows", "no")
+        yield f"An object in 'inputs' is {rows} now, for the new signature has {which} nested column."
+    for was, now in zip(old, new, strict=False):
+        if isinstance(was, Tensor) and isinstance(now, Tensor) and -1 in now.shape[1:] and -1 not in was.shape[1:]:
+            yield f"A table is no longer taken: the new shape {now.shape} does not say how many columns it has."
 
 
 def _specs(old: Specs | None, new: Specs | None, side: _Side) -> Iterator[str]:

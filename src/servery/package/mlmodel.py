@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from servery.errors import PackageInvalid
-from servery.package.manifest import check_relative_path, files_below
+from servery.package.manifest import BYTECODE_FOLDER, check_relative_path, files_below
 from servery.package.plain_yaml import MLMODEL_BYTES_MAX, load_plain
 from servery_worker.schema import SchemaError, Signature
 
@@ -137,6 +137,8 @@ def _check_path(entry: str, path: Any) -> None:
     except PackageInvalid:
         shown = repr(path)[:200]
         raise PackageInvalid(f"'{entry}' in the MLmodel file leaves the package's folder: {shown}.") from None
+    if BYTECODE_FOLDER in path.split("/"):
+        raise PackageInvalid(f"'{entry}' in the MLmodel file names a file among bytecode, which belongs to no package.")
 
 
 def _read_signature(entry: Any) -> Signature | None:

@@ -10,6 +10,7 @@ from typing import Any
 from servery.errors import LoadFailed
 from servery.package.mlmodel import MLmodel, read_mlmodel
 from servery.package.seal import SEAL_FILE, checked_manifest
+from servery_worker.files import import_sources_only
 from servery_worker.predictor import LoadError, Predictor, load
 from servery_worker.schema import Signature
 
@@ -44,6 +45,8 @@ def load_folder(folder: Path, *, checked: bool = False) -> LoadedModel:
     mlmodel = read_mlmodel(folder)
     if not checked and (folder / SEAL_FILE).exists():
         checked_manifest(folder)
+    # A folder that was used in place may have bytecode, which no seal covers.
+    import_sources_only(str(folder.absolute()))
     try:
         return LoadedModel(load(str(folder.absolute()), mlmodel.fields), mlmodel)
     except LoadError as error:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from servery.errors import PackageInvalid
-from servery.package.manifest import check_relative_path
+from servery.package.manifest import BYTECODE_FOLDER, check_relative_path
 from servery.package.plain_yaml import load_plain
 
 REQUIREMENTS_FILE = "requirements.txt"
@@ -156,7 +156,10 @@ class _Reader:
 
     def _inside(self, path: str, source: str) -> str:
         try:
-            return check_relative_path(path.removeprefix("./"))
+            inside = check_relative_path(path.removeprefix("./"))
+            if BYTECODE_FOLDER not in inside.split("/"):
+                return inside
+            raise PackageInvalid(f"'{inside}' is no file of the package.")
         except PackageInvalid:
             raise PackageInvalid(f"The package's file '{source}' names '{path[:200]}', outside the package.") from None
 

@@ -223,8 +223,13 @@ def _infer_param(name: str, value: Any) -> Param:
     if len(kinds) != 1 or not kinds <= _PARAM_TYPES:
         raise InvalidInput(f"params.{name}", expected="a scalar, a dict, or a list of one scalar type", got=value)
     kind = ColumnType(kinds.pop())
-    plain = [item.isoformat() if kind is ColumnType.DATETIME else item for item in values]
+    plain = [_iso(item) if kind is ColumnType.DATETIME else item for item in values]
     return Param(name, kind, plain, (-1,)) if isinstance(value, list) else Param(name, kind, plain[0])
+
+
+def _iso(moment: Any) -> str:
+    """A datetime, a date, or what numpy or pandas has for one."""
+    return str(moment.isoformat() if hasattr(moment, "isoformat") else moment)
 
 
 def _is_missing(value: Any) -> bool:

@@ -171,8 +171,9 @@ class Gateway:
             await self._lease(pool, folder, mlmodel)
 
         files = {entry.path: entry.sha256 for entry in manifest.files}
-        payload = msgspec.json.encode({"directory": str(folder), "mlmodel": mlmodel.fields, "files": files})
-        await pool.run(Order(interpreter, payload, mend))
+        order: dict[str, Any] = {"directory": str(folder), "mlmodel": mlmodel.fields, "files": files}
+        order["must_answer"] = self._pool_settings.must_answer
+        await pool.run(Order(interpreter, msgspec.json.encode(order), mend))
 
     async def _lease(self, pool: Pool, folder: Path, mlmodel: MLmodel) -> str:
         """The interpreter of the package's environment, which stays as long as the pool."""

@@ -157,6 +157,8 @@ def _make_gateway(config: GatewayConfig | ServeConfig, packages: Packages) -> Ga
         logs=config.home / "gateway" / "logs",
         load_timeout_seconds=config.load_timeout_seconds,
         drain_timeout_seconds=config.drain_timeout_seconds,
+        # The drop-in serves what MLflow serves; a deployment replaces nothing by a model that fails on its example.
+        must_answer=isinstance(config, GatewayConfig),
     )
     clock = SystemClock()
     environments = environments_of(config, package_sources(), clock)

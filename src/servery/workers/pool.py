@@ -61,6 +61,8 @@ class PoolSettings:
     """The folder of the workers' logs."""
     load_timeout_seconds: float
     drain_timeout_seconds: float
+    must_answer: bool = True
+    """A model that raises on its own input example is refused, even where no answer to it was recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import datetime
+import enum
 import json
 import math
 import re
+import uuid
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -116,7 +119,13 @@ def _plain(value: Any, bare: bool) -> Any:
 
 
 def _key(key: Any) -> Any:
-    """A key that Python's writer takes: it refuses what numpy gives."""
+    """A key that Python's writer takes, for one that orjson takes and it does not."""
+    if isinstance(key, enum.Enum):
+        return _key(key.value)
+    if isinstance(key, (datetime.datetime, datetime.date, datetime.time)):
+        return key.isoformat()
+    if isinstance(key, uuid.UUID):
+        return str(key)
     return key.item() if hasattr(key, "item") else key
 
 
@@ -140,8 +149,18 @@ def _replace(value: Any) -> Any:
         return None if str(value) == "NaT" else value.isoformat()
     if hasattr(value, "model_dump"):  # pydantic
         return value.model_dump()
+    return _replace_rare(value)
+
+
+def _replace_rare(value: Any) -> Any:
     if type(value).__name__ == "NAType":
         return None
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 

@@ -4,7 +4,8 @@ A table of plain cells, each of just the type that its column wants, needs none 
 checks that ``enforcement`` does: rows of any number of requests become one array, and one frame around it. What it
 builds equals what ``frames``, ``values`` and ``enforcement`` build for each request alone. Whatever does not fit
 (a null in a column of integers, text where a number belongs) goes that long way, by itself, and is refused there with
-a sentence. So a request is never predicted otherwise for having neighbours.
+a sentence. So a request is never read otherwise for having neighbours; whether it may be predicted among them is for
+``proof`` to say.
 """
 
 from __future__ import annotations
@@ -198,6 +199,11 @@ class Layouts:
     def __init__(self, specs: Specs | None) -> None:
         self._specs = specs
         self._known: dict[Any, Layout | None] = {}
+        self._kept: dict[Any, Layout | None] = {}
+
+    def keep(self) -> None:
+        """Those that are known now stay the same objects, whatever else is met."""
+        self._kept = dict(self._known)
 
     def of(self, table: Table) -> Layout | None:
         """The layout that takes this table; None when it must go the long way."""
@@ -211,7 +217,7 @@ class Layouts:
             layout = self._known[key]
         except KeyError:
             if len(self._known) >= _LAYOUTS_MAX:
-                self._known.clear()
+                self._known = dict(self._kept)
             layout = self._known[key] = self._make(table)
         except TypeError:  # Column names that are lists.
             return None

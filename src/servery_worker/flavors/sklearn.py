@@ -7,7 +7,7 @@ A pickle runs code of its author's choice when it is read. skops does so only fo
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from servery_worker.flavors import Loaded, LoadError, check_there, framework, one_line, python_function, unpickle
@@ -16,6 +16,9 @@ from servery_worker.trusted import is_trusted
 _PACKAGES = frozenset({"sklearn", "xgboost", "lightgbm", "catboost"})
 _WHOLE_INPUT = frozenset({"FunctionTransformer", "MiniBatchNMF", "NMF"})
 """What may look at other rows: anybody's function, and factorizations that stop when the whole input has settled."""
+_BY_LOT = frozenset({"stratified", "uniform"})
+"""Strategies of a dummy classifier that draw lots for the rows in turn."""
+_PARTS_MAX = 100_000
 _OF_ALL_ROWS = frozenset({"score", "fit_predict", "fit_transform"})
 
 
@@ -44,17 +47,38 @@ def _is_of_all_rows(model: Any, function: str) -> bool:
 
 def row_wise(model: Any) -> bool | None:
     """True for an estimator that is made of scikit-learn's own parts alone, which look at each row by itself."""
+    if not hasattr(model, "get_params"):
+        return None
     try:
-        parts = [model, *model.get_params(deep=True).values()]
+        return True if all(_is_row_wise(part) for part in _parts(model)) else None
     except Exception:
         return None  # No estimator, or a broken one; only a proof can tell.
-    return True if all(_is_row_wise(part) for part in parts) else None
+
+
+def _parts(model: Any) -> Iterator[Any]:
+    """What an estimator is made of: its params, and what fitting made of them, as deep as estimators and lists go."""
+    waiting, seen = [model], set()
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if len(seen) > _PARTS_MAX:
+            raise OverflowError("an estimator of too many parts")
+        yield part
+        if isinstance(part, Mapping):
+            waiting.extend(part.values())
+        elif isinstance(part, (list, tuple, set)) or getattr(getattr(part, "dtype", None), "kind", "") == "O":
+            waiting.extend(getattr(part, "flat", part))
+        elif hasattr(type(part), "fit"):
+            waiting += [*part.get_params(deep=False).values(), *getattr(part, "__dict__", {}).values()]
 
 
 def _is_row_wise(part: Any) -> bool:
     kind = type(part)
     if hasattr(kind, "fit"):
-        return kind.__module__.partition(".")[0] in _PACKAGES and kind.__name__ not in _WHOLE_INPUT
+        by_lot = kind.__name__ == "DummyClassifier" and part.strategy in _BY_LOT
+        return not by_lot and kind.__module__.partition(".")[0] in _PACKAGES and kind.__name__ not in _WHOLE_INPUT
     is_known = str(getattr(part, "__module__", "")).partition(".")[0] in _PACKAGES
     return is_known or isinstance(part, type) or not callable(part)
 

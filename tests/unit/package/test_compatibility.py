@@ -272,3 +272,42 @@ def test_what_has_no_signature_is_refused_by_its_field(tmp_path: Path) -> None:
         servery.check_compatible(None, {"inputs": "{"})
     with pytest.raises(PackageInvalid, match="does not exist"):
         servery.check_compatible(tmp_path / "nothing", None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "note"),
+    [
+        (
+            inputs(column("string")),
+            inputs(column("string"), column("string", "y", required=False)),
+            "Values that are sent without the name of column 'x' are refused now.",
+        ),
+        (
+            inputs(column("long"), column("long", "y")),
+            inputs(column("long"), column("long", "y"), column("array", "z", required=False, items={"type": "long"})),
+            "An object in 'inputs' is one row now, for the new signature has a nested column.",
+        ),
+        (
+            inputs(column("long"), column("array", "z", required=False, items={"type": "long"})),
+            inputs(column("long")),
+            "An object in 'inputs' is columns of several rows now, for the new signature has no nested column.",
+        ),
+        (
+            inputs(tensor("float64", -1, 2)),
+            inputs(tensor("float64", -1, -1)),
+            "A table is no longer taken: the new shape (-1, -1) does not say how many columns it has.",
+        ),
+    ],
+)
+def test_a_form_of_bodies_that_will_be_read_otherwise_is_noted(old: Parts, new: Parts, note: str) -> None:
+    found = servery.check_compatible(Signature(**old), Signature(**new))
+    assert note in found.notes
+
+
+def test_callers_of_a_frame_cannot_call_a_model_with_a_type_hint() -> None:
+    parts = inputs(column("string", None))
+    found = servery.check_compatible(Signature(**parts), Signature(**parts, is_from_type_hint=True))
+    assert found.problems == ("The new signature comes from a type hint: only bodies with 'inputs' are taken.",)
+    assert servery.check_compatible(
+        Signature(**parts, is_from_type_hint=True), Signature(**parts, is_from_type_hint=True)
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import py_compile
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -54,3 +56,24 @@ def test_a_package_that_does_not_load_is_named_with_its_cause(case: str, package
     with pytest.raises(LoadFailed, match="The model in 'spam' failed to load: ") as raised:
         load_folder(package)
     assert "\n" not in raised.value.message
+
+
+def test_bytecode_that_lies_in_the_package_is_never_run(package: Path, tmp_path: Path) -> None:
+    source = package / "code" / "servery_python_model.py"
+    planted = tmp_path / source.name
+    planted.write_text(f"{source.read_text()}\nraise RuntimeError('planted')\n")
+    bytecode = package / "code" / "__pycache__" / f"{source.stem}.{sys.implementation.cache_tag}.pyc"
+    bytecode.parent.mkdir()
+    py_compile.compile(str(planted), str(bytecode), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    sys.modules.pop(source.stem, None)
+    assert load_folder(package).predict(FRAME).tolist() == [2.0, 4.0]
+
+
+def test_a_file_among_bytecode_is_no_file_of_the_package(package: Path) -> None:
+    (package / "manifest.json").unlink()
+    (package / "__pycache__").mkdir()
+    (package / "model.pkl").rename(package / "__pycache__" / "model.pkl")
+    text = (package / "MLmodel").read_text()
+    (package / "MLmodel").write_text(text.replace("model.pkl", "__pycache__/model.pkl"))
+    with pytest.raises(PackageInvalid, match="among bytecode"):
+        load_folder(package)

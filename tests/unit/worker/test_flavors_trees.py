@@ -17,9 +17,12 @@ import xgboost
 from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
 from sklearn.decomposition import NMF
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
@@ -122,6 +125,12 @@ def test_a_pipeline_of_known_parts_is_read_from_skops(model: Any, tmp_path: Path
     assert by_row
 
 
+def searched(step: Any) -> GridSearchCV:
+    """A search whose best pipeline has ``step``, which the search's own params name in a list only."""
+    pipeline = Pipeline([("step", "passthrough"), ("model", LogisticRegression())])
+    return GridSearchCV(pipeline, {"step": [step]}, cv=2).fit(X, Y)
+
+
 class Centred(BaseEstimator):  # type: ignore[misc]
     """An estimator of one's own."""
 
@@ -137,9 +146,24 @@ class Centred(BaseEstimator):  # type: ignore[misc]
         (make_pipeline(FunctionTransformer(lambda data: data - data.mean()), LogisticRegression()), None),
         (make_pipeline(NMF(), LogisticRegression()), None),
         (make_pipeline(Centred(), LogisticRegression()), None),
+        (DummyClassifier(strategy="uniform"), None),
+        (GradientBoostingClassifier(n_estimators=2).fit(X, Y), True),
+        (searched(FunctionTransformer(lambda data: data - data.mean())), None),
+        (searched(StandardScaler()), True),
         (object(), None),
     ],
-    ids=["own parts", "trees inside", "a function", "settles as a whole", "one's own", "no estimator"],
+    ids=[
+        "own parts",
+        "trees inside",
+        "a function",
+        "settles as a whole",
+        "one's own",
+        "by lot",
+        "boosted",
+        "chosen function",
+        "chosen scaler",
+        "no estimator",
+    ],
 )
 def test_only_what_is_made_of_known_parts_is_row_wise_without_a_proof(model: Any, expected: bool | None) -> None:
     assert row_wise(model) is expected

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import uuid
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from servery_worker.flavors import Loaded
@@ -157,3 +160,65 @@ def test_nan_is_null_or_mlflows_bare_word_where_that_is_asked(options: int, text
     loaded = Loaded(lambda data, params: [float("nan"), float("inf"), float("-inf")], row_wise=False)
     [(outcome, body, _)], _ = Predictor("test", loaded, None).answer([(MediaType.JSON, options, b'{"inputs": [1]}')])
     assert (outcome, body.decode()) == (Outcome.OK, '{"predictions":' + text + "}")
+
+
+def csv_answer(specs: Specs, text: str, options: int = 0) -> tuple[Outcome, str, tuple[str, ...]]:
+    predictor = Predictor("test", Loaded(lambda data, _: data, row_wise=None), Signature(inputs=specs))
+    [(outcome, body, coerced)], _ = predictor.answer([(MediaType.CSV, options, text.encode())])
+    return outcome, body.decode(), coerced
+
+
+def parquet_answer(specs: Specs, values: list[Any], options: int = 0) -> tuple[Outcome, str, tuple[str, ...]]:
+    predictor = Predictor("test", Loaded(lambda data, _: data, row_wise=None), Signature(inputs=specs))
+    table = io.BytesIO()
+    pd.DataFrame({"a": values}).to_parquet(table)
+    [(outcome, body, coerced)], _ = predictor.answer([(MediaType.PARQUET, options, table.getvalue())])
+    return outcome, body.decode(), coerced
+
+
+@pytest.mark.parametrize(
+    ("dtype", "text"),
+    [("uint8", "a,b\n300,-1\n"), ("int64", "a,b\n1.9,2\n"), ("bool", "a,b\n5,0\n"), ("int32", "a,b\n4294967297,1\n")],
+)
+def test_csv_that_would_change_in_an_array_is_refused(dtype: str, text: str) -> None:
+    outcome, sentence, _ = csv_answer((Tensor(dtype, (-1, 2)),), text)
+    assert outcome is Outcome.BAD_REQUEST
+    assert f"in row 0 is no {dtype}" in sentence or "within" in sentence
+
+
+def test_csv_that_fits_an_array_is_taken() -> None:
+    assert csv_answer((Tensor("uint8", (-1, 2)),), "a,b\n200,1\n")[:2] == (Outcome.OK, '{"predictions":[[200,1]]}')
+    assert csv_answer((Tensor("float32", (-1, 2)),), "a,b\n0.5,1\n")[:2] == (Outcome.OK, '{"predictions":[[0.5,1.0]]}')
+
+
+def test_a_number_of_csv_that_is_too_large_for_its_column_is_told_or_refused() -> None:
+    specs = (Column(ColumnType.FLOAT, "a"),)
+    assert csv_answer(specs, "a\n1\n1e39\n")[2] == ("a",)
+    assert csv_answer(specs, "a\n1\ninf\n")[2] == ()
+    outcome, sentence, _ = csv_answer(specs, "a\n1\n1e39\n", Options.STRICT)
+    assert outcome is Outcome.INVALID_INPUT
+    assert "Column 'a': string '1e39' in row 1 can only become float with loss" in sentence
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), [("int64", 1.9), ("uint8", 300), ("int32", 2**32 + 1), ("float32", 1e39)], ids=str
+)
+def test_a_loss_in_an_array_that_came_as_parquet_is_told_or_refused(dtype: str, value: Any) -> None:
+    outcome, _, coerced = parquet_answer((Tensor(dtype, (-1,)),), [value])
+    assert (outcome, coerced) == (Outcome.OK, ("input",))
+    assert parquet_answer((Tensor(dtype, (-1,)),), [value], Options.STRICT)[0] is Outcome.INVALID_INPUT
+    assert parquet_answer((Tensor(dtype, (-1,)),), [1])[2] == ()
+
+
+@pytest.mark.parametrize("kind", [ColumnType.DOUBLE, ColumnType.FLOAT])
+def test_text_of_a_number_that_is_too_large_is_infinite_and_told(kind: ColumnType) -> None:
+    assert answer((Column(kind, "a"),), {"dataframe_records": [{"a": "1e400"}]})[::2] == (Outcome.OK, ("a",))
+
+
+@pytest.mark.parametrize("options", [0, Options.BARE_NAN])
+def test_what_is_written_is_written_with_bare_nan_too(options: int) -> None:
+    made = {uuid.UUID(int=1): [uuid.UUID(int=2), Outcome.BAD_REQUEST]}
+    predictor = Predictor("test", Loaded(lambda data, params: made, row_wise=False), Signature())
+    [(outcome, body, _)], _ = predictor.answer([(MediaType.JSON, options, b'{"inputs": [1]}')])
+    assert outcome is Outcome.OK
+    assert json.loads(body)["predictions"] == {str(uuid.UUID(int=1)): [str(uuid.UUID(int=2)), 1]}

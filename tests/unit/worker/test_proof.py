@@ -14,6 +14,7 @@ import pytest
 from servery_worker.flavors import Loaded, LoadError
 from servery_worker.predictor import Predictor, prove
 from servery_worker.schema import Column, ColumnType, Signature
+from servery_worker.wire import MediaType
 
 EXAMPLE = {"dataframe_split": {"columns": ["a"], "data": [[1.0], [2.0]]}}
 SIGNATURE = Signature(inputs=(Column(ColumnType.DOUBLE, "a"),))
@@ -122,3 +123,54 @@ def test_an_example_can_take_it_back_from_a_flavor_that_is_row_wise_by_nature(tm
         "answered",
         False,
     )
+
+
+def frame_of(column: str, values: list[Any]) -> dict[str, Any]:
+    return {"dataframe_split": {"columns": [column], "data": [[value] for value in values]}}
+
+
+COLUMNS = {"age": ColumnType.DOUBLE, "vip": ColumnType.BOOLEAN, "sex": ColumnType.STRING}
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "predict"),
+    [
+        ("age", [30.0, 31.0], lambda ages: ages.fillna(ages.mean())),
+        ("age", [30.0], lambda ages: ages.ffill()),
+        ("age", [30.0], lambda ages: ages.fillna(int(ages.mean()))),
+        ("age", [30.0, 30.0], lambda ages: ages.rank()),
+        ("age", [30.0], lambda ages: ages.drop_duplicates()),
+        ("vip", [False], lambda flags: [bool(flags.any())] * len(flags)),
+        ("sex", ["M"], lambda texts: texts.astype("category").cat.codes),
+    ],
+    ids=["mean for nulls", "the row before", "fails on nulls alone", "rank", "once each", "any flag", "codes"],
+)
+def test_a_model_that_looks_at_its_neighbours_is_found_out_whatever_its_example_holds(
+    column: str, values: list[Any], predict: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    signature = Signature(inputs=(Column(COLUMNS[column], column),))
+    loaded = Loaded(lambda data, params: list(predict(data[column])), row_wise=None)
+    predictor = Predictor("test", loaded, signature)
+    (tmp_path / "example.json").write_text(json.dumps(frame_of(column, values)))
+    prove(predictor, str(tmp_path), {"saved_input_example_info": {"serving_input_path": "example.json"}})
+    assert not predictor.batchable
+
+
+def test_only_requests_of_the_form_that_was_proved_share_a_batch(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def predict(data: Any, params: Any) -> Any:
+        seen.append(len(data))
+        return data["a"].tolist()
+
+    signature = Signature(inputs=(Column(ColumnType.DOUBLE, "a"), Column(ColumnType.DOUBLE, "b", required=False)))
+    predictor = Predictor("test", Loaded(predict, row_wise=None), signature)
+    (tmp_path / "example.json").write_text(json.dumps(frame_of("a", [1.0])))
+    prove(predictor, str(tmp_path), {"saved_input_example_info": {"serving_input_path": "example.json"}})
+    like_it = json.dumps(frame_of("a", [2.0])).encode()
+    others = [json.dumps({"dataframe_records": [{"a": 1.0, f"x{n}": 2.0}]}).encode() for n in range(300)]
+    for body in others:  # Whatever else is asked for, the form that was proved is known again.
+        predictor.answer([(MediaType.JSON, 0, body)])
+    seen.clear()
+    predictor.answer([(MediaType.JSON, 0, like_it)] * 3 + [(MediaType.JSON, 0, others[0])] * 2)
+    assert sorted(seen) == [1, 1, 3]
