@@ -21,8 +21,8 @@ check: $(VENV)/.dev  ## style, types and import layers
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports
 
-test: check  ## check, then all tests
-	$(BIN)/pytest
+test: check  ## check, then all tests, a file at a time on each of two cores
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-flavors: $(VENV)/.dev  ## every flavor with every release that is tried, each group's environment made from nothing
 	rm -rf .flavors

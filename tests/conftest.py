@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,8 @@ from tests.servers import Both, both_planes
 
 _RECORDS = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
 _VIOLATIONS = pytest.StashKey[list[str]]()
+_OUTPUT = "violations"
+"""Under this name a process of pytest-xdist tells the one that it works for."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,13 +25,24 @@ def pytest_configure(config: pytest.Config) -> None:
     test says so.
     """
     os.environ["UV_OFFLINE"] = "1"
+    config.stash[_VIOLATIONS] = []
     config.stash[_RECORDS] = folder = tempfile.TemporaryDirectory(prefix="servery-audit-")
     os.environ.update(watching(Path(folder.name), os.environ))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """A process of pytest-xdist has run its share of the tests."""
+    node.config.stash[_VIOLATIONS] += node.workeroutput.get(_OUTPUT, ["a process of the tests told nothing"])
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    session.config.stash[_VIOLATIONS] = found = violations(Path(session.config.stash[_RECORDS].name))
-    if found:
+    found = session.config.stash[_VIOLATIONS]
+    found += violations(Path(session.config.stash[_RECORDS].name))
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[_OUTPUT] = found
+    elif found:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

@@ -67,7 +67,8 @@ def test_what_is_allowed_is_not_a_violation(code: str, command: str, tmp_path: P
     assert violations(records) == []
 
 
-def test_a_violation_fails_the_whole_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_violation_fails_the_whole_run(tmp_path: Path, processes: str) -> None:
     (tmp_path / "test_plant.py").write_text(
         "import subprocess, sys\n"
         "def test_it_passes_by_itself(tmp_path):\n"
@@ -75,7 +76,8 @@ def test_a_violation_fails_the_whole_run(tmp_path: Path) -> None:
         "    subprocess.run([sys.executable, str(tmp_path / 'servery'), 'gateway'], check=True)\n"
     )
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "--rootdir", str(tmp_path), str(tmp_path)]
+    options = ["-q", "-n", processes, "-p", "tests.conftest", "--rootdir", str(tmp_path)]
+    command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
     ran = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=100, check=False)
 
     assert ran.returncode == pytest.ExitCode.TESTS_FAILED, ran.stdout + ran.stderr

@@ -174,3 +174,22 @@ def test_only_requests_of_the_form_that_was_proved_share_a_batch(tmp_path: Path)
     seen.clear()
     predictor.answer([(MediaType.JSON, 0, like_it)] * 3 + [(MediaType.JSON, 0, others[0])] * 2)
     assert sorted(seen) == [1, 1, 3]
+
+
+def test_a_model_that_fails_on_its_example_is_served_where_that_is_asked_and_no_answer_is_recorded(
+    tmp_path: Path,
+) -> None:
+    def fails(data: Any, params: Any) -> Any:
+        raise ValueError("not this one")
+
+    (tmp_path / "example.json").write_text(json.dumps(EXAMPLE))
+    (tmp_path / "example_output.json").write_text(json.dumps({"predictions": [2.0, 4.0]}))
+    info = {"saved_input_example_info": {"serving_input_path": "example.json"}}
+    predictor = Predictor("test", Loaded(fails, row_wise=None), SIGNATURE)
+    assert prove(predictor, str(tmp_path), info, must_answer=False) == "failed"
+    assert not predictor.batchable
+    with pytest.raises(LoadError, match="not this one"):
+        prove(predictor, str(tmp_path), info)
+    recorded = {**info, "servery": {"example_output": "example_output.json"}}
+    with pytest.raises(LoadError, match="not this one"):
+        prove(predictor, str(tmp_path), recorded, must_answer=False)
