@@ -6,7 +6,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart install check test test-flavors bench bench-peers crash faults docs clean
+.PHONY: help quickstart install check test test-flavors bench bench-starts bench-peers crash faults docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ faults: $(VENV)/.dev  ## 100 swaps, and a minute of killed workers, at half of c
 
 bench: $(VENV)/.dev  ## requests a second and latency, beside a floor measured in the same run
 	$(BIN)/python -m bench
+
+bench-starts: $(VENV)/.dev  ## from nothing to the first answer, beside mlflow; a new environment, beside uv alone
+	$(BIN)/python -m bench.starts
 
 bench-peers: $(VENV)/.dev  ## the same beside mlflow and Triton, each in its own environment
 	$(BIN)/python -m bench --peers
