@@ -96,10 +96,24 @@ def _register(registry: Registry) -> list[Step]:
     return [*_uploads(registry, "uploads/new", b"new"), create]
 
 
+def _import(registry: Registry) -> list[Step]:
+    create = partial(
+        registry.import_version,
+        SPAM,
+        "mlflow-artifacts:/uploads/new",
+        number=Version(7),
+        created_at_ms=1_600_000_000_000,
+        tags={"seed": "7"},
+        lineage={"run": {"run_id": "r"}},
+    )
+    return [*_uploads(registry, "uploads/new", b"new"), create, partial(registry.delete_version, SPAM, Version(7))]
+
+
 OPERATIONS = (
     Operation("first start", _first_start, starts_empty=True),
     on_registry("create model", lambda r: [partial(r.create_model, ModelName("new"), tags={"a": "1", "b": "2"})]),
     on_registry("register", _register),
+    on_registry("import version", _import),
     on_registry("copy version", lambda r: [partial(r.create_version, ModelName("ham"), "models:/spam@champion")]),
     on_registry("overwrite file", lambda r: [partial(r.put_artifact, "uploads/spam-1/model.pkl", [b"other"])]),
     on_registry("delete files", lambda r: [partial(r.delete_artifacts, "uploads/spam-1")]),

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.routing import Route as StarletteRoute
 
-from servery.api import gateways, mlflow_artifacts, mlflow_registry, packages, probes, serving_endpoints
+from servery.api import gateways, imports, mlflow_artifacts, mlflow_registry, packages, probes, serving_endpoints
 from servery.api.errors import error_body, error_response
 from servery.api.guard import LoopbackGuard, RequestIds
 from servery.api.invocations import open_gateway_client
@@ -34,6 +34,7 @@ ROUTES: tuple[Route, ...] = (
     *mlflow_registry.ROUTES,
     *mlflow_artifacts.ROUTES,
     *packages.ROUTES,
+    *imports.ROUTES,
     *serving_endpoints.ROUTES,
     *gateways.ROUTES,
 )

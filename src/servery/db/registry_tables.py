@@ -7,8 +7,11 @@ package_files
 build_logs       how a gateway made a package's Python environment
 check_reports    what 'servery check' found of a package
 registered_models, model_tags
-model_versions, version_tags
+model_versions, version_tags, version_lineage
 model_aliases
+
+Two rules are about two rows, and so are triggers, made by migration 0005: a version's number is below its model's
+``next_version``, and that only grows.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from servery.db.base import Base
 BigInt = Annotated[int, mapped_column(BigInteger)]
 """64 bits in every database: sizes, and milliseconds since the Unix epoch."""
 
+LINEAGE_LENGTH_MAX = 256 << 10
+"""The longest lineage document, in characters."""
 READY = "READY"
 DELETED = "DELETED"
 
@@ -180,3 +185,23 @@ class AliasRow(Base):
     alias: Mapped[str] = mapped_column(primary_key=True)
     number: Mapped[int]
     status: Mapped[str] = mapped_column(server_default=READY)
+
+
+class VersionLineageRow(Base):
+    """Where an imported version came from: one JSON object. ``status`` as in :class:`AliasRow`."""
+
+    __tablename__ = "version_lineage"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["model_id", "number", "status"],
+            ["model_versions.model_id", "model_versions.number", "model_versions.status"],
+            ondelete="CASCADE",
+        ),
+        CheckConstraint(f"status = '{READY}'", name="is_of_a_ready_version"),
+        CheckConstraint(f"length(body) BETWEEN 2 AND {LINEAGE_LENGTH_MAX}", name="body_is_bounded"),
+    )
+
+    model_id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(server_default=READY)
+    body: Mapped[str]

@@ -8,6 +8,7 @@ from sqlalchemy import delete, select
 
 from servery.db.engine import reading, writing
 from servery.db.registry_tables import AliasRow, ModelRow, ModelTagRow, VersionRow
+from servery.errors import InvalidInput
 from servery.names import Alias, ModelName, Version
 from servery.registry.part import RegistryPart, model_row, version_row
 from servery.registry.queries import (
@@ -38,17 +39,28 @@ class Models(RegistryPart):
     """All methods raise NotFound for a model that does not exist, and Unavailable when the database is."""
 
     def create_model(
-        self, name: ModelName, *, description: str = "", tags: Mapping[str, str] | None = None
+        self,
+        name: ModelName,
+        *,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+        created_at_ms: int | None = None,
     ) -> ModelRecord:
-        """Raises AlreadyExists, and InvalidInput for a tag or description beyond the limits."""
+        """``created_at_ms`` is for a model that another server has had since then; a time to come is taken for now.
+
+        Raises AlreadyExists, and InvalidInput for a tag or description beyond the limits, or a time that is none.
+        """
         check_text("description", description)
         tags = check_tags(tags or {})
         now_ms = self._clock.now_ms()
+        created_at_ms = now_ms if created_at_ms is None else min(created_at_ms, now_ms)
+        if created_at_ms < 0:
+            raise InvalidInput("created_at_ms", expected="milliseconds since 1970", got=created_at_ms)
         with writing(self._engine) as session:
             if session.scalar(select(ModelRow.id).where(ModelRow.name == name)) is not None:
                 raise model_exists(name)
             row = ModelRow(
-                name=name, description=description, next_version=1, created_at_ms=now_ms, updated_at_ms=now_ms
+                name=name, description=description, next_version=1, created_at_ms=created_at_ms, updated_at_ms=now_ms
             )
             session.add(row)
             session.flush()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from servery.db.registry_tables import LINEAGE_LENGTH_MAX
 from servery.errors import AlreadyExists, InvalidInput, NotFound
 from servery.names import Alias, Digest, ModelName, Version
 
@@ -77,6 +79,22 @@ def model_exists(name: str) -> AlreadyExists:
 def version_not_found(name: str, version: int) -> NotFound:
     message = f"Model Version (name={name}, version={version}) not found."
     return NotFound("Model version", f"{name}/{version}", message=message)
+
+
+def version_exists(name: str, version: int) -> AlreadyExists:
+    message = f"Model Version (name={name}, version={version}) already exists, or did before it was deleted."
+    return AlreadyExists("Model version", f"{name}/{version}", message=message)
+
+
+def encode_lineage(lineage: Mapping[str, Any]) -> str:
+    """As JSON, with sorted keys. Raises InvalidInput for what is none, or is too long."""
+    try:
+        body = json.dumps(lineage, sort_keys=True, allow_nan=False, separators=(",", ":"))
+    except (ValueError, TypeError, RecursionError):
+        raise InvalidInput("lineage", expected="a JSON object", got=type(lineage).__name__) from None
+    if len(body) > LINEAGE_LENGTH_MAX:
+        raise InvalidInput("lineage", expected=f"at most {LINEAGE_LENGTH_MAX} characters of JSON", got=str(len(body)))
+    return body
 
 
 def alias_not_found(name: str, alias: str) -> NotFound:

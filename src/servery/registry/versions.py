@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -15,6 +18,7 @@ from servery.db.registry_tables import (
     ModelRow,
     PackageFileRow,
     PackageRow,
+    VersionLineageRow,
     VersionRow,
     VersionTagRow,
 )
@@ -36,13 +40,31 @@ from servery.registry.queries import (
     page_bounds,
     version_records,
 )
-from servery.registry.records import ModelVersionRecord, Page, check_tags, check_text
+from servery.registry.records import (
+    ModelVersionRecord,
+    Page,
+    check_tags,
+    check_text,
+    encode_lineage,
+    version_exists,
+)
 from servery.registry.search import parse_filter, parse_order_by
 
 SEARCH_VERSIONS_MAX = 10_000
 """What MLflow's own client asks for."""
 _ARTIFACTS_SCHEME = "mlflow-artifacts:"
 _SOURCE_LENGTH_MAX = 2_000
+NUMBER_MAX = 1_000_000_000
+"""The highest number that an import may give: a jump beyond would leave a model no numbers of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What an imported version brings with it; ``lineage`` is JSON."""
+
+    number: Version
+    created_at_ms: int
+    lineage: str | None
 
 
 class Versions(ArtifactFiles, Models):
@@ -67,38 +89,90 @@ class Versions(ArtifactFiles, Models):
             InvalidInput: the source is of another kind, or a text is beyond the limits.
             PackageInvalid: there is no model package at the source, or it is not what its seal says.
         """
-        for field, text in {"description": description, "run_id": run_id, "run_link": run_link}.items():
+        texts = {"description": description, "run_id": run_id, "run_link": run_link}
+        return self._publish(name, source, texts, tags or {}, None)
+
+    def import_version(
+        self,
+        name: ModelName,
+        source: str,
+        *,
+        number: Version,
+        created_at_ms: int,
+        description: str = "",
+        run_id: str = "",
+        run_link: str = "",
+        tags: Mapping[str, str] | None = None,
+        lineage: Mapping[str, Any] | None = None,
+    ) -> ModelVersionRecord:
+        """As :meth:`create_version`, for a version that another server has published: its number and time are kept.
+
+        Numbers between stay free for later imports; ``create_version`` gives none of them, nor any below. ``lineage``
+        is kept as it is.
+
+        Raises:
+            AlreadyExists: the number is taken, or was, by a version that was deleted.
+            InvalidInput: the time is none, or the lineage is no JSON or too long. A time to come is taken for now: two
+                servers' clocks may differ.
+        """
+        if created_at_ms < 0:
+            raise InvalidInput("created_at_ms", expected="milliseconds since 1970", got=created_at_ms)
+        if number > NUMBER_MAX:
+            raise InvalidInput("number", expected=f"at most {NUMBER_MAX}", got=number)
+        texts = {"description": description, "run_id": run_id, "run_link": run_link}
+        given = _Given(number, created_at_ms, None if lineage is None else encode_lineage(lineage))
+        return self._publish(name, source, texts, tags or {}, given)
+
+    def _publish(
+        self, name: ModelName, source: str, texts: Mapping[str, str], tags: Mapping[str, str], given: _Given | None
+    ) -> ModelVersionRecord:
+        for field, text in texts.items():
             check_text(field, text)
-        tags = check_tags(tags or {})
+        check_tags(tags)
         # Unknown models are refused before the work of freezing.
         self.get_model(name)
         digest, manifest, source = self._freeze_source(source)
         now_ms = self._clock.now_ms()
         with writing(self._engine) as session:
             model = model_row(session, name)
+            number = model.next_version if given is None else given.number
+            if session.get(VersionRow, (model.id, number)) is not None:
+                raise version_exists(name, number)
             if manifest is not None:
                 _add_package(session, digest, manifest, now_ms)
+            model.next_version = max(model.next_version, number + 1)
+            model.updated_at_ms = now_ms
+            session.flush()
             row = VersionRow(
                 model_id=model.id,
-                number=model.next_version,
+                number=number,
                 status=READY,
                 digest=digest,
                 source=source,
-                description=description,
-                run_id=run_id,
-                run_link=run_link,
-                created_at_ms=now_ms,
+                created_at_ms=now_ms if given is None else min(given.created_at_ms, now_ms),
                 updated_at_ms=now_ms,
+                **texts,
             )
-            model.next_version += 1
-            model.updated_at_ms = now_ms
             session.add(row)
             session.flush()
-            session.add_all(
-                VersionTagRow(model_id=model.id, number=row.number, key=key, value=value) for key, value in tags.items()
-            )
+            where = {"model_id": model.id, "number": number}
+            session.add_all(VersionTagRow(**where, key=key, value=value) for key, value in tags.items())
+            if given is not None and given.lineage is not None:
+                session.add(VersionLineageRow(**where, status=READY, body=given.lineage))
             session.flush()
             return version_records(session, [row], {model.id: model.name})[0]
+
+    def lineage(self, name: ModelName, version: Version) -> dict[str, Any] | None:
+        """Where an imported version came from, as it was given; None for any other."""
+        with reading(self._engine) as session:
+            row = version_row(session, name, version)
+            body = session.scalar(
+                select(VersionLineageRow.body).where(
+                    VersionLineageRow.model_id == row.model_id, VersionLineageRow.number == row.number
+                )
+            )
+        found: dict[str, Any] | None = None if body is None else json.loads(body)
+        return found
 
     def get_version(self, name: ModelName, version: Version) -> ModelVersionRecord:
         with reading(self._engine) as session:
@@ -153,6 +227,8 @@ class Versions(ArtifactFiles, Models):
             session.execute(delete(AliasRow).where(is_its))
             is_its = (VersionTagRow.model_id == row.model_id) & (VersionTagRow.number == row.number)
             session.execute(delete(VersionTagRow).where(is_its))
+            is_its = (VersionLineageRow.model_id == row.model_id) & (VersionLineageRow.number == row.number)
+            session.execute(delete(VersionLineageRow).where(is_its))
             row.status, row.digest = DELETED, None
             row.source = row.run_id = row.run_link = row.description = ""
             row.updated_at_ms = model_row(session, name).updated_at_ms = self._clock.now_ms()
