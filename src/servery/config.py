@@ -129,6 +129,21 @@ class ClientConfig:
     server: str = "http://127.0.0.1:8400"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MlflowConfig:
+    """An MLflow server that models come from, as its own client is told of it. Secrets are in no ``repr``."""
+
+    tracking_uri: str | None = field(default=None, repr=False)
+    """Where runs, logged models and artifacts are; None unless it is an http(s) address."""
+    registry_uri: str | None = field(default=None, repr=False)
+    """Where registered models are; the tracking server unless said otherwise."""
+    token: str | None = field(default=None, repr=False)
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    insecure_tls: bool = False
+    ca_file: str | None = None
+
+
 ConfigT = TypeVar("ConfigT", ControlConfig, GatewayConfig, ServeConfig, ClientConfig)
 _SECTIONS: dict[type, str] = {
     ControlConfig: "control",
@@ -151,7 +166,58 @@ def load_config(cls: type[ConfigT], flags: Mapping[str, Any], *, environ: Mappin
     Raises:
         ConfigInvalid: an unknown key, or a value of the wrong type; says where it stands.
     """
+    import msgspec  # Here, since the commands know this module, and --help answers at once.
+
+    merged = _merged(cls, flags, os.environ if environ is None else environ)
+    try:
+        return msgspec.convert(merged, cls, strict=False, dec_hook=_decode_path)
+    except msgspec.ValidationError as error:
+        raise ConfigInvalid(f"A setting of 'servery {_SECTIONS[cls]}' is invalid: {error}.") from None
+
+
+def names_server(flags: Mapping[str, Any], *, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether a flag, the environment or the settings file names a Servery server for the client side.
+
+    Raises ConfigInvalid as :func:`load_config`.
+    """
+    return "server" in _merged(ClientConfig, flags, os.environ if environ is None else environ)
+
+
+def load_mlflow(*, environ: Mapping[str, str] | None = None) -> MlflowConfig:
+    """What the variables of MLflow's client say. A tracking URI that is no http(s) address is no server."""
     environ = os.environ if environ is None else environ
+
+    def text(name: str) -> str | None:
+        return environ.get(name, "").strip() or None
+
+    def server(name: str) -> str | None:
+        uri = text(name)
+        return uri if uri is not None and uri.startswith(("http://", "https://")) else None
+
+    return MlflowConfig(
+        tracking_uri=server("MLFLOW_TRACKING_URI"),
+        registry_uri=server("MLFLOW_REGISTRY_URI"),
+        token=text("MLFLOW_TRACKING_TOKEN"),
+        username=text("MLFLOW_TRACKING_USERNAME"),
+        password=text("MLFLOW_TRACKING_PASSWORD"),
+        insecure_tls=(text("MLFLOW_TRACKING_INSECURE_TLS") or "").lower() in {"1", "true"},
+        ca_file=text("MLFLOW_TRACKING_SERVER_CERT_PATH"),
+    )
+
+
+def object_store_settings(*, environ: Mapping[str, str] | None = None) -> Mapping[str, str]:
+    """The variables that say how object stores are reached: ``AWS_…``, ``GOOGLE_…``, ``AZURE_…``. Holds secrets."""
+    environ = os.environ if environ is None else environ
+    found = {name: value for name, value in environ.items() if name.startswith(("AWS_", "GOOGLE_", "AZURE_")) and value}
+    # What AWS's own tools and MLflow's client take besides.
+    for twin in ("AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL"):
+        if environ.get(twin):
+            found.setdefault("AWS_ENDPOINT_URL", environ[twin])
+    return found
+
+
+def _merged(cls: type, flags: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """Everything that was said about a process, the strongest word for each setting; ``home`` is always there."""
     known = {key for section in _SECTIONS for key in (field.name for field in fields(section))}
     given = {name: name.removeprefix(_PREFIX).lower() for name in environ if name.startswith(_PREFIX)}
     for name, key in given.items():
@@ -161,13 +227,7 @@ def load_config(cls: type[ConfigT], flags: Mapping[str, Any], *, environ: Mappin
     from_environment = {key: environ[name] for name, key in given.items() if key in own}
     from_flags = {key: value for key, value in flags.items() if value is not None}
     home = Path(from_flags.get("home") or from_environment.get("home") or Path.home() / ".servery").expanduser()
-    import msgspec  # Here, since the commands know this module, and --help answers at once.
-
-    merged = {**_read_file(home / "servery.toml", cls), **from_environment, **from_flags, "home": home}
-    try:
-        return msgspec.convert(merged, cls, strict=False, dec_hook=_decode_path)
-    except msgspec.ValidationError as error:
-        raise ConfigInvalid(f"A setting of 'servery {_SECTIONS[cls]}' is invalid: {error}.") from None
+    return {**_read_file(home / "servery.toml", cls), **from_environment, **from_flags, "home": home}
 
 
 def package_sources(environ: Mapping[str, str] | None = None) -> PackageSources:

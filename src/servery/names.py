@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import NewType
+from urllib.parse import unquote, urlsplit
 
 from servery.errors import InvalidInput
 
@@ -68,16 +69,39 @@ class UriKind(Enum):
     """Where a MODEL_URI leads."""
 
     FOLDER = "folder"
-    """A model package on this machine."""
+    """A model package on this machine: a path, or ``file:///path``"""
     VERSION = "version"
     """``models:/name/3``"""
     ALIAS = "alias"
     """``models:/name@alias``"""
+    LOGGED_MODEL = "logged_model"
+    """``models:/m-0123abc…``: a logged model of an MLflow server"""
+    RUN = "run"
+    """``runs:/<run id>/<path>``: what a run of an MLflow server has logged"""
+    ARTIFACTS = "artifacts"
+    """``mlflow-artifacts:/<path>``: files that an MLflow server keeps"""
+    OBJECT_STORE = "object_store"
+    """``s3://bucket/path`` and the like"""
+
+
+REGISTERED = frozenset({UriKind.VERSION, UriKind.ALIAS})
+"""The kinds that name a version of a registered model."""
+OBJECT_STORE_SCHEMES = ("s3://", "gs://", "az://", "abfss://")
+MODEL_URI_FORMS = (
+    "a folder, models:/name/3, models:/name@alias, models:/m-<id>, runs:/<run id>/<path>, mlflow-artifacts:/<path>, "
+    "s3://…, gs://…, az://… or file://…"
+)
+_MODEL_ID = re.compile(r"m-[0-9A-Za-z]{1,64}")
+_RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelUri:
-    """A MODEL_URI, parsed. Exactly the fields of its kind are set."""
+    """A MODEL_URI, parsed. Exactly the fields of its kind are set.
+
+    ``path`` is relative, without ``..`` or empty parts: inside the run, or among the server's artifacts. An
+    ``mlflow-artifacts://host:port/path`` has ``authority`` too. An object store's address is ``text`` itself.
+    """
 
     text: str
     kind: UriKind
@@ -85,26 +109,77 @@ class ModelUri:
     name: ModelName | None = None
     version: Version | None = None
     alias: Alias | None = None
+    model_id: str | None = None
+    run_id: str | None = None
+    path: str | None = None
+    authority: str | None = None
 
     def __str__(self) -> str:
         return self.text
 
 
 def parse_model_uri(text: str) -> ModelUri:
-    """Parse ``models:/name/3``, ``models:/name@alias`` or a folder's path.
+    """Parse a MODEL_URI of any kind; nothing is looked up.
 
     Raises:
-        InvalidInput: another scheme, or a name, version or alias that is none.
+        InvalidInput: another scheme, or a name, version, alias or path that is none.
     """
     if text.startswith("models:/"):
-        rest = text.removeprefix("models:/").lstrip("/")
-        if "/" in rest:
-            name, _, version = rest.rpartition("/")
-            return ModelUri(text, UriKind.VERSION, name=parse_model_name(name), version=parse_version(version))
-        if "@" in rest:
-            name, _, alias = rest.rpartition("@")
-            return ModelUri(text, UriKind.ALIAS, name=parse_model_name(name), alias=parse_alias(alias))
-        raise InvalidInput("MODEL_URI", expected="models:/name/3 or models:/name@alias", got=text)
+        return _parse_models_uri(text)
+    if text.startswith("runs:/"):
+        run_id, _, path = text.removeprefix("runs:/").lstrip("/").partition("/")
+        if not _RUN_ID.fullmatch(run_id):
+            raise InvalidInput("MODEL_URI", expected="runs:/<run id>/<path>", got=text)
+        return ModelUri(text, UriKind.RUN, run_id=run_id, path=_parse_path(text, path))
+    if text.startswith("mlflow-artifacts:/"):
+        rest, authority = text.removeprefix("mlflow-artifacts:/"), ""
+        if rest.startswith("/"):
+            authority, _, rest = rest[1:].partition("/")
+        return ModelUri(text, UriKind.ARTIFACTS, path=_parse_path(text, rest), authority=authority or None)
+    if text.startswith(OBJECT_STORE_SCHEMES):
+        return _parse_object_uri(text)
+    if text.startswith("file:"):
+        return ModelUri(text, UriKind.FOLDER, folder=_parse_file_uri(text))
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", text) or not text:
-        raise InvalidInput("MODEL_URI", expected="a folder, models:/name/3 or models:/name@alias", got=text)
+        raise InvalidInput("MODEL_URI", expected=MODEL_URI_FORMS, got=text)
     return ModelUri(text, UriKind.FOLDER, folder=text)
+
+
+def _parse_models_uri(text: str) -> ModelUri:
+    rest = text.removeprefix("models:/").lstrip("/")
+    if "/" in rest:
+        name, _, version = rest.rpartition("/")
+        return ModelUri(text, UriKind.VERSION, name=parse_model_name(name), version=parse_version(version))
+    if "@" in rest:
+        name, _, alias = rest.rpartition("@")
+        return ModelUri(text, UriKind.ALIAS, name=parse_model_name(name), alias=parse_alias(alias))
+    if _MODEL_ID.fullmatch(rest):
+        return ModelUri(text, UriKind.LOGGED_MODEL, model_id=rest)
+    expected = "models:/name/3, models:/name@alias or models:/m-<id of a logged model>"
+    raise InvalidInput("MODEL_URI", expected=expected, got=text)
+
+
+def _parse_object_uri(text: str) -> ModelUri:
+    scheme, _, rest = text.partition("://")
+    bucket, _, path = rest.partition("/")
+    # Only Azure writes a container before the '@'; anywhere else it would be a secret, which does not belong there.
+    if not bucket or (scheme != "abfss" and "@" in bucket) or ":" in bucket:
+        raise InvalidInput(
+            "MODEL_URI", expected=f"{scheme}://<bucket>/<path>, without credentials", got=f"{scheme}://…"
+        )
+    return ModelUri(text, UriKind.OBJECT_STORE, path=_parse_path(text, path))
+
+
+def _parse_file_uri(text: str) -> str:
+    parts = urlsplit(text)
+    folder = unquote(parts.path)
+    if parts.netloc not in {"", "localhost"} or not folder.startswith("/") or parts.query or parts.fragment:
+        raise InvalidInput("MODEL_URI", expected="file:///<absolute path on this machine>", got=text)
+    return folder
+
+
+def _parse_path(text: str, path: str) -> str:
+    path = path.removesuffix("/")
+    if not path or "\\" in path or "\0" in path or any(part in {"", ".", ".."} for part in path.split("/")):
+        raise InvalidInput("MODEL_URI", expected="a path to a folder, without '..' or empty parts", got=text)
+    return path

@@ -12,6 +12,9 @@ from servery.config import (
     GatewayConfig,
     ServeConfig,
     load_config,
+    load_mlflow,
+    names_server,
+    object_store_settings,
     prepare_home,
     refuse_open_address,
 )
@@ -82,3 +85,34 @@ def test_loopback_is_always_allowed(host: str) -> None:
 def test_each_limit_of_a_gateway_is_a_limit_of_serve_too() -> None:
     own = {"server", "gateway_port"}
     assert set(GatewayConfig.__slots__) - own <= set(ServeConfig.__slots__)
+
+
+def test_a_server_is_named_by_a_flag_the_environment_or_the_file_and_not_by_the_default(tmp_path: Path) -> None:
+    home = {"home": tmp_path}
+    assert not names_server(home, environ={})
+    assert names_server({**home, "server": "http://127.0.0.1:8400"}, environ={})
+    assert names_server(home, environ={"SERVERY_SERVER": "http://127.0.0.1:8400"})
+    (tmp_path / "servery.toml").write_text('[client]\nserver = "http://127.0.0.1:8400"\n')
+    assert names_server(home, environ={})
+
+
+def test_mlflow_s_variables_are_read_and_its_secrets_are_not_shown() -> None:
+    environ = {
+        "MLFLOW_TRACKING_URI": "https://ada:pw-1@mlflow.example",
+        "MLFLOW_TRACKING_TOKEN": "t-1",
+        "MLFLOW_TRACKING_PASSWORD": "pw-2",
+        "MLFLOW_TRACKING_INSECURE_TLS": "true",
+    }
+    config = load_mlflow(environ=environ)
+    assert (config.token, config.insecure_tls, config.registry_uri) == ("t-1", True, None)
+    assert not any(secret in repr(config) for secret in ("t-1", "pw-1", "pw-2"))
+
+
+@pytest.mark.parametrize("uri", ["", "sqlite:///mlflow.db", "databricks", "/srv/mlruns"])
+def test_a_tracking_uri_that_is_no_address_names_no_server(uri: str) -> None:
+    assert load_mlflow(environ={"MLFLOW_TRACKING_URI": uri}).tracking_uri is None
+
+
+def test_object_stores_are_reached_as_their_variables_say() -> None:
+    environ = {"AWS_REGION": "eu", "HOME": "/", "MLFLOW_S3_ENDPOINT_URL": "http://here", "AWS_PROFILE": ""}
+    assert object_store_settings(environ=environ) == {"AWS_REGION": "eu", "AWS_ENDPOINT_URL": "http://here"}

@@ -6,6 +6,7 @@ import pytest
 
 from servery.errors import InvalidInput
 from servery.names import (
+    ModelUri,
     UriKind,
     parse_alias,
     parse_digest,
@@ -80,8 +81,48 @@ def test_a_model_uri_names_a_folder_a_version_or_an_alias(text: str, kind: UriKi
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("models:/m-0f3a", ModelUri("models:/m-0f3a", UriKind.LOGGED_MODEL, model_id="m-0f3a")),
+        ("runs:/0f3a/a/model", ModelUri("runs:/0f3a/a/model", UriKind.RUN, run_id="0f3a", path="a/model")),
+        ("mlflow-artifacts:/1/x/", ModelUri("mlflow-artifacts:/1/x/", UriKind.ARTIFACTS, path="1/x")),
+        (
+            "mlflow-artifacts://host:80/1/x",
+            ModelUri("mlflow-artifacts://host:80/1/x", UriKind.ARTIFACTS, path="1/x", authority="host:80"),
+        ),
+        ("s3://bucket/a/b", ModelUri("s3://bucket/a/b", UriKind.OBJECT_STORE, path="a/b")),
+        ("abfss://c@a.example/b", ModelUri("abfss://c@a.example/b", UriKind.OBJECT_STORE, path="b")),
+        ("file:///srv/my%20model", ModelUri("file:///srv/my%20model", UriKind.FOLDER, folder="/srv/my model")),
+    ],
+)
+def test_a_model_uri_leads_to_other_places_too(text: str, expected: ModelUri) -> None:
+    assert parse_model_uri(text) == expected
+
+
+def test_a_secret_in_an_address_is_refused_and_not_shown() -> None:
+    with pytest.raises(InvalidInput) as raised:
+        parse_model_uri("s3://key:secret@bucket/a")
+    assert "secret" not in str(raised.value)
+
+
+_CLIMBING = ["runs:/a/../b", "runs:/../b", "mlflow-artifacts:/a/../../b", "s3://b/../c", "s3://b/a//c", "runs:/a/b\\c"]
+_LESS = ["runs:/", "runs:/a", "mlflow-artifacts:/", "s3://bucket", "s3:///a", "models:/m-", "file://host/a", "file:a"]
+
+
+@pytest.mark.parametrize(
     "text",
-    ["models:/spam", "models:/spam/x", "models:/a/b/3", "models:/@a", "models:/spam@v3", "http://x/y", "s3:x", ""],
+    [
+        "models:/spam",
+        "models:/spam/x",
+        "models:/a/b/3",
+        "models:/@a",
+        "models:/spam@v3",
+        "http://x/y",
+        "s3:x",
+        "",
+        *_CLIMBING,
+        *_LESS,
+    ],
 )
 def test_any_other_model_uri_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from servery.cli.options import AllowIncompatible, Json, Server, connect
+from servery.cli.lineage import lineage_fields
+from servery.cli.options import MODEL_URI_HELP, AllowIncompatible, Json, Server, connect
 from servery.cli.output import pairs_text, print_fields, print_json, print_table, progress, report, size_text, time_text
 from servery.errors import InvalidInput, NotFound
 
@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def register(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A model package: a folder with an MLmodel file.")],
+    path: Annotated[str, typer.Argument(metavar="MODEL_URI", help=MODEL_URI_HELP)],
     name: Annotated[str, typer.Option(help="The model that it is a version of.")],
     alias: Annotated[str | None, typer.Option(help="Point this alias at the new version.")] = None,
     description: Annotated[str | None, typer.Option(help="What a reader should know about this version.")] = None,
@@ -34,15 +34,21 @@ def register(
     server: Server = None,
     json: Json = False,
 ) -> None:
-    """Upload a package as a model's next version."""
+    """Upload a package, from wherever it lies, as a model's next version."""
+    from servery.client.load import comes_from_servery, local_package
+    from servery.names import REGISTERED, parse_model_uri
+
     tags = dict(_key_and_value(text) for text in tag or ())
     with connect(server) as client, progress(f"Uploading {path}…", quiet=json) as status:
+        uri = parse_model_uri(path)
+        from_mlflow = uri.kind in REGISTERED and not comes_from_servery(uri, server=server)
+        package = local_package(path, server=server)[0] if from_mlflow else path
 
         def show(sent_bytes: int, bytes_all: int) -> None:
             if status is not None:
                 status.update(f"Uploading {path}: {size_text(sent_bytes)} of {size_text(bytes_all)}")
 
-        version = client.register(path, name, alias, description, tags, progress=show)
+        version = client.register(package, name, alias, description, tags, progress=show)
     if json:
         print_json(version)
         return
@@ -113,6 +119,7 @@ def _show_version(version: ModelVersion, *, json: bool) -> None:
         "Description": version.description,
         "Run": version.run_id,
         "Created": time_text(version.created_at_ms),
+        **lineage_fields(version.lineage),
     }
     if version.incompatibilities:
         fields["Incompatible"] = f"with version {version.previous_version}: {' '.join(version.incompatibilities)}"

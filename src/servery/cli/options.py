@@ -13,6 +13,10 @@ from servery.errors import InvalidInput
 if TYPE_CHECKING:
     from servery.client import Client
 
+MODEL_URI_HELP = (
+    "A folder, models:/NAME/VERSION, models:/NAME@ALIAS, runs:/RUN/PATH, models:/m-ID, mlflow-artifacts:/PATH, "
+    "s3://BUCKET/PATH, gs://…, az://… or file://…"
+)
 Server = Annotated[str | None, typer.Option(help="The server's address.  [env SERVERY_SERVER; http://127.0.0.1:8400]")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 Home = Annotated[Path | None, typer.Option(help="The folder that keeps everything.  [env SERVERY_HOME; ~/.servery]")]

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from servery.cli.options import (
+    MODEL_URI_HELP,
     EnvManagerOption,
     GatewayPort,
     Home,
@@ -80,9 +81,7 @@ def gateway(
 
 
 def serve(
-    model_uri: Annotated[
-        str, typer.Argument(metavar="MODEL_URI", help="A folder, models:/name/3 or models:/name@alias.")
-    ],
+    model_uri: Annotated[str, typer.Argument(metavar="MODEL_URI", help=MODEL_URI_HELP)],
     host: Host = None,
     port: Port = None,
     workers: Annotated[

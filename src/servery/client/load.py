@@ -1,30 +1,32 @@
-"""Load a model into this very process: from a folder, or from the registry through a checked local copy."""
+"""Load a model into this very process: from a folder, or from anywhere else through a checked local copy."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servery.client.client import Client
+from servery.client.mlflow_server import MlflowServer
+from servery.client.package_cache import PackageCache
 from servery.client.records import ModelVersion
-from servery.config import ClientConfig, load_config
-from servery.errors import CallerError, PackageInvalid, PredictFailed
-from servery.names import UriKind, parse_model_uri
+from servery.client.sources import locate_in_mlflow, locate_object
+from servery.config import ClientConfig, load_config, load_mlflow, names_server, object_store_settings
+from servery.errors import CallerError, PredictFailed
+from servery.names import REGISTERED, ModelUri, UriKind, parse_digest, parse_model_uri
 
 if TYPE_CHECKING:
     from servery.package.reader import LoadedModel
 
 
 def load_model(uri: str, *, server: str | None = None, home: Path | None = None) -> LoadedModel:
-    """The model at a folder, ``models:/name/3`` or ``models:/name@alias``; its ``predict`` runs in this process.
+    """The model at any MODEL_URI (see :func:`local_package`); its ``predict`` runs in this process.
 
     Raises:
         InvalidInput: the URI is none.
-        RemoteError: the server has no such version, or does not answer.
+        ConfigInvalid: it is one of an MLflow server, and none is named.
+        NotFound, RemoteError: the server has no such version, refuses, or does not answer.
         PackageInvalid: the package cannot be read.
         LoadFailed: the model does not load.
     """
@@ -53,44 +55,45 @@ def answer_here(model: LoadedModel, body: bytes, content_type: str) -> Any:
 
 
 def local_package(uri: str, *, server: str | None = None, home: Path | None = None) -> tuple[Path, ModelVersion | None]:
-    """A folder on this machine with the package, and the version that it is, if it came from the registry.
+    """A folder on this machine with the package, and the version that it is, if it came from somewhere else.
 
-    A registered package is fetched once, into ``packages/<digest>`` of the home folder; and anew when what lies there
-    is no longer what was registered.
+    ``models:/name/3`` and ``models:/name@alias`` come from the Servery server; from the MLflow server that
+    ``MLFLOW_TRACKING_URI`` names where no Servery server is named. What is fetched is kept below ``packages`` of the
+    home folder, and fetched anew when what lies there is no longer what came. Raises as :func:`load_model`.
     """
     parsed = parse_model_uri(uri)
     if parsed.kind is UriKind.FOLDER:
         return Path(parsed.folder or ""), None
-    config = load_config(ClientConfig, {"server": server, "home": home})
+    flags = {"server": server, "home": home}
+    config = load_config(ClientConfig, flags)
+    cache = PackageCache(config.home / "packages")
+    if not comes_from_servery(parsed, server=server, home=home):
+        return _fetch_elsewhere(parsed, cache)
     with Client(config.server) as client:
         version = client.resolve(uri)
-        folder = config.home / "packages" / str(version.digest)
-        if not _is_whole(folder, version.digest):
-            _fetch(client, uri, folder)
-    return folder, version
+        digest = parse_digest(version.digest)
+        if not cache.is_whole(digest):
+            cache.add(lambda folder: _download(client, uri, folder), digest)
+    return cache.folder(digest), version
 
 
-def _is_whole(folder: Path, digest: str | None) -> bool:
-    from servery.package.manifest import manifest_of_folder
-
-    try:
-        return folder.is_dir() and manifest_of_folder(folder).digest == digest
-    except PackageInvalid:
+def comes_from_servery(uri: ModelUri, *, server: str | None = None, home: Path | None = None) -> bool:
+    """Whether the Servery server has what the URI names; else it lies in an object store or on an MLflow server."""
+    if uri.kind not in REGISTERED:
         return False
+    return names_server({"server": server, "home": home}) or load_mlflow().tracking_uri is None
 
 
-def _fetch(client: Client, uri: str, folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Fetched beside its place and then renamed: whoever finds the folder finds all of it.
-    partial = Path(tempfile.mkdtemp(prefix=".fetch-", dir=folder.parent))
-    try:
-        client.download(uri, partial / "package")
-        with suppress(FileNotFoundError):
-            folder.rename(partial / "damaged")
-        try:
-            (partial / "package").rename(folder)
-        except OSError:
-            if not folder.is_dir():  # Another process that fetched the same package may have been first.
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+def _download(client: Client, uri: str, folder: Path) -> None:
+    client.download(uri, folder)
+
+
+def _fetch_elsewhere(uri: ModelUri, cache: PackageCache) -> tuple[Path, ModelVersion]:
+    with ExitStack() as stack:
+        if uri.kind is UriKind.OBJECT_STORE:
+            source = locate_object(uri, object_store_settings())
+        else:
+            source = locate_in_mlflow(uri, stack.enter_context(MlflowServer(load_mlflow())), object_store_settings())
+        digest = cache.add_from(source.folder, source.folder.files(), pinned=source.pinned, advance=lambda _count: None)
+    version = ModelVersion(source.name, source.number, digest=digest, run_id=source.run_id)
+    return cache.folder(digest), version

@@ -20,9 +20,19 @@ _CHUNK_BYTES = 1 << 20
 _ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 
 
-def upload_package(transport: Transport, folder: Path, manifest: Manifest, progress: Progress | None = None) -> str:
-    """Send every file of the manifest; the source that a version can be created from."""
-    prefix = f"uploads/{uuid.uuid4().hex}"
+def upload_package(
+    transport: Transport,
+    folder: Path,
+    manifest: Manifest,
+    progress: Progress | None = None,
+    *,
+    upload: str | None = None,
+) -> str:
+    """Send every file of the manifest; the source that a version can be created from.
+
+    The files lie below ``uploads/<upload>`` there, by default a name of their own.
+    """
+    prefix = f"uploads/{upload or uuid.uuid4().hex}"
     sent_bytes = 0
 
     def chunks(file: FileEntry) -> Iterator[bytes]:
@@ -40,15 +50,21 @@ def upload_package(transport: Transport, folder: Path, manifest: Manifest, progr
     return f"mlflow-artifacts:/{prefix}"
 
 
+def read_manifest(transport: Transport, digest: Digest) -> Manifest:
+    """The manifest of a registered package. Raises as :func:`download_package`."""
+    manifest = decode_manifest(transport.send("GET", f"/api/2.0/servery/packages/{digest}").content)
+    if manifest.digest != digest:
+        raise RemoteError(f"{transport.server} sent another manifest than that of package {digest[:16]}.")
+    return manifest
+
+
 def download_package(transport: Transport, digest: Digest, folder: Path) -> Manifest:
     """Fetch the package into the empty folder ``folder``, which is created.
 
     Raises:
         RemoteError: the server does not have it, or what came is not what the digest promises.
     """
-    manifest = decode_manifest(transport.send("GET", f"/api/2.0/servery/packages/{digest}").content)
-    if manifest.digest != digest:
-        raise RemoteError(f"{transport.server} sent another manifest than that of package {digest[:16]}.")
+    manifest = read_manifest(transport, digest)
     for file in manifest.files:
         target = folder / file.path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,8 @@ class ModelVersion:
     """What callers of that one would find refused or missing: one sentence each."""
     check: Any = None
     """The report of the last 'servery check'; None when there was none."""
+    lineage: Mapping[str, Any] | None = None
+    """Where an imported version came from, see ``lineage``; None for any other."""
 
     @property
     def uri(self) -> str:
@@ -137,6 +139,7 @@ def read_version(fields: JsonObject) -> ModelVersion:
         previous_version=_optional_int(fields.get("previous_version")),
         incompatibilities=tuple(fields.get("incompatibilities") or ()),
         check=fields.get("check"),
+        lineage=fields.get("lineage"),
     )
 
 

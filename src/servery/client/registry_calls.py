@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from servery.client.packages import Progress, download_package, upload_package
+from servery.client.packages import Progress, download_package, read_manifest, upload_package
 from servery.client.records import BuildLog, ModelVersion, RegisteredModel, read_model, read_version
 from servery.client.transport import Transport
 from servery.errors import AlreadyExists, InvalidInput, NotFound, RemoteError
-from servery.names import ModelUri, UriKind, parse_alias, parse_digest, parse_model_name, parse_model_uri, parse_version
+from servery.names import (
+    REGISTERED,
+    ModelUri,
+    UriKind,
+    parse_alias,
+    parse_digest,
+    parse_model_name,
+    parse_model_uri,
+    parse_version,
+)
+from servery.package.manifest import Manifest
 
 _MLFLOW = "/api/2.0/mlflow"
-_VERSIONS = "/api/2.0/servery/model-versions"
+_SERVERY = "/api/2.0/servery"
+_VERSIONS = f"{_SERVERY}/model-versions"
 _PACKAGES = "/api/2.0/mlflow-artifacts/artifacts/packages"
 _EXAMPLE_BYTES_MAX = 400
 """What still reads well in a terminal."""
@@ -38,37 +49,46 @@ class RegistryCalls:
         *,
         progress: Progress | None = None,
     ) -> ModelVersion:
-        """Upload the package in the folder ``path`` as the next version of the model ``name``.
+        """Make the package at ``path`` the next version of the model ``name``: a folder, or any MODEL_URI.
 
+        A ``models:/spam/3`` is a version of this very server, whose files are shared; anything else is uploaded.
         What comes back says in ``incompatibilities`` what callers of the version before would miss.
 
         Raises:
-            PackageInvalid: the folder is no model package, or a file of it is not what was saved.
+            PackageInvalid: there is no model package, or a file of it is not what was saved.
+            ConfigInvalid: it is on an MLflow server, and none is named.
         """
-        from servery.package.mlmodel import read_mlmodel
-        from servery.package.seal import checked_manifest
-
         parse_model_name(name)
         if alias is not None:
             parse_alias(alias)
-        folder = Path(path)
-        read_mlmodel(folder)  # First, so that no other folder is read from end to end.
-        manifest = checked_manifest(folder)
-        source = upload_package(self._server, folder, manifest, progress)
+        source, digest = self._source_of(path, progress)
         with suppress(AlreadyExists):
             self._server.json("POST", f"{_MLFLOW}/registered-models/create", body={"name": name})
         body: dict[str, Any] = {"name": name, "source": source, "description": description or ""}
         body["tags"] = [{"key": key, "value": value} for key, value in (tags or {}).items()]
         created = self._server.json("POST", f"{_MLFLOW}/model-versions/create", body=body)
         version = self.version(name, int(created["model_version"]["version"]))
-        if version.digest != manifest.digest:
+        if version.digest != digest:
             raise RemoteError(
-                f"Version {version.version} of '{name}' arrived damaged: its digest is not that of {folder}."
+                f"Version {version.version} of '{name}' arrived damaged: its digest is not that of {path}."
             )
         if alias is not None:
             self.set_alias(name, alias, version.version)
             version = self.version(name, version.version)
         return version
+
+    def _source_of(self, path: str | Path, progress: Progress | None) -> tuple[str, str | None]:
+        """What a version can be created from, and the digest that it will have."""
+        from servery.client.load import local_package
+        from servery.package.mlmodel import read_mlmodel
+        from servery.package.seal import checked_manifest
+
+        if isinstance(path, str) and parse_model_uri(path).kind in REGISTERED:
+            return path, self.resolve(path).digest
+        folder = path if isinstance(path, Path) else local_package(path)[0]
+        read_mlmodel(folder)  # First, so that no other folder is read from end to end.
+        manifest = checked_manifest(folder)
+        return upload_package(self._server, folder, manifest, progress), manifest.digest
 
     def models(self) -> list[RegisteredModel]:
         """All registered models, by name."""
@@ -91,6 +111,42 @@ class RegistryCalls:
     def version(self, name: str, version: int) -> ModelVersion:
         query = {"name": parse_model_name(name), "version": str(parse_version(version))}
         return read_version(self._server.json("GET", _VERSIONS, query=query))
+
+    def manifest(self, digest: str) -> Manifest:
+        """Path, SHA-256 and size of every file of a registered package."""
+        return read_manifest(self._server, parse_digest(digest))
+
+    def import_model(self, fields: Mapping[str, Any]) -> None:
+        """Make a model that another server has had since ``created_at_ms``. Raises AlreadyExists."""
+        self._server.json("POST", f"{_SERVERY}/registered-models/import", body=fields)
+
+    def import_version(
+        self, folder: Path, digest: str, fields: Mapping[str, Any], advance: Callable[[int], None]
+    ) -> None:
+        """Publish the package in ``folder`` under the number, and with all else, that another server gave it.
+
+        ``fields`` are those of ``POST /api/2.0/servery/model-versions/import`` but for the source.
+
+        Raises:
+            AlreadyExists: the number is taken, or was once.
+            RemoteError: what arrived has another digest than ``digest``.
+        """
+        from servery.package.manifest import manifest_of_folder
+
+        sent_before = 0
+
+        def progress(sent_bytes: int, _bytes_all: int) -> None:
+            nonlocal sent_before
+            advance(sent_bytes - sent_before)
+            sent_before = sent_bytes
+
+        # The same name each time: what a killed import left is written over.
+        upload = f"import-{digest[:32]}"
+        source = upload_package(self._server, folder, manifest_of_folder(folder), progress, upload=upload)
+        answer = self._server.json("POST", f"{_VERSIONS}/import", body={**fields, "source": source})
+        if answer.get("digest") != digest:
+            name, number = fields["name"], fields["version"]
+            raise RemoteError(f"Version {number} of '{name}' arrived damaged: its digest is not that of the original.")
 
     def resolve(self, model_uri: str) -> ModelVersion:
         """The version that ``models:/name/3`` or ``models:/name@alias`` means now."""
@@ -145,6 +201,14 @@ class RegistryCalls:
     def delete_tag(self, name: str, key: str, *, version: int | None = None) -> None:
         self._tag("DELETE", "delete-tag", name, version, {"key": key})
 
+    def set_description(self, name: str, description: str, *, version: int | None = None) -> None:
+        """Describe a model, or one version of it."""
+        body = {"name": parse_model_name(name), "description": description}
+        if version is not None:
+            body["version"] = str(parse_version(version))
+        kind = "registered-models" if version is None else "model-versions"
+        self._server.json("PATCH", f"{_MLFLOW}/{kind}/update", body=body)
+
     def delete_version(self, name: str, version: int) -> None:
         """Its number is never used again. Refused while an endpoint serves it."""
         body = {"name": parse_model_name(name), "version": str(parse_version(version))}
@@ -190,10 +254,10 @@ class RegistryCalls:
 
 def registered_uri(model_uri: str) -> ModelUri:
     uri = parse_model_uri(model_uri)
-    if uri.kind is UriKind.FOLDER:
+    if uri.kind not in REGISTERED:
         raise InvalidInput(
             "MODEL_URI",
-            expected="a registered model such as models:/spam/1 (register a folder with 'servery register' first)",
+            expected="a registered model such as models:/spam/1 ('servery register' registers any other first)",
             got=model_uri,
         )
     return uri
