@@ -6,10 +6,10 @@ UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart install check test test-flavors bench bench-starts bench-peers crash faults docs clean
+.PHONY: help quickstart install check test test-flavors bench bench-starts bench-peers crash faults import-campaign docs clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 quickstart: $(VENV)/.run  ## the whole story on this machine: train, package, deploy, predict, swap
 	@$(BIN)/servery quickstart
@@ -33,6 +33,9 @@ crash: $(VENV)/.dev  ## kill the registry at every writing system call, in all o
 
 faults: $(VENV)/.dev  ## 100 swaps, and a minute of killed workers, at half of capacity
 	$(BIN)/python -m tests.e2e.campaign
+
+import-campaign: $(VENV)/.dev  ## 20 models of 5 versions from a real MLflow server, in one go and killed at random moments
+	$(BIN)/python -m tests.anywhere.campaign
 
 bench: $(VENV)/.dev  ## requests a second and latency, beside a floor measured in the same run
 	$(BIN)/python -m bench

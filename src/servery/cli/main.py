@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from servery.cli import doctor, endpoints, environments, models, predict, processes, up
+from servery.cli import doctor, endpoints, environments, imports, models, predict, processes, up
 from servery.cli.quickstart import command as quickstart
 from servery.errors import ConfigInvalid, InvalidInput, ServeryError
 
@@ -53,6 +53,7 @@ quickstart.add_to(app)
 up.add_to(app)
 processes.add_to(app)
 models.add_to(app)
+imports.add_to(app)
 endpoints.add_to(app)
 predict.add_to(app)
 environments.add_to(app)
