@@ -109,8 +109,9 @@ def _listens(port: int) -> bool:
 @contextmanager
 def client_of(place: Place) -> Iterator[MlflowClient]:
     """A stock client, and the fluent functions of ``mlflow``, at work on this server."""
-    before, variables = mlflow.get_tracking_uri(), {name: os.environ.get(name) for name in place.environment}
-    os.environ.update(place.environment)
+    environment = {**place.environment, "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    before, variables = mlflow.get_tracking_uri(), {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
     mlflow.set_tracking_uri(place.url)
     try:
         with warnings.catch_warnings():

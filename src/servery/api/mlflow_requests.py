@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from servery.registry.versions import SEARCH_VERSIONS_MAX
+from servery.registry.published import SEARCH_VERSIONS_MAX
 
 
 class Tag(msgspec.Struct):

@@ -23,10 +23,13 @@ V3 = SourceVersion("spam", 3, "READY", "", description="d", tags={"a": "1"}, sta
     [
         (None, ["alias champion = 3"]),
         (RegisteredModel("spam", "d", tags={"a": "1"}, aliases={"champion": 3}), []),
-        (RegisteredModel("spam", "", aliases={"champion": 2, "mine": 1}), ["description", "tag a = 1", "alias champion = 3"]),
+        (
+            RegisteredModel("spam", "", aliases={"champion": 2, "mine": 1}),
+            ["description", "tag a = 1", "alias champion = 3"],
+        ),
         (RegisteredModel("spam", "d", tags={"a": "1", "mine": "x"}, aliases={"champion": 3, "mine": 1}), []),
     ],
-)  # fmt: skip
+)
 def test_a_model_is_brought_up_to_date(here: RegisteredModel | None, changes: list[str]) -> None:
     assert [str(change) for change in model_changes(SPAM, here)] == changes
 
@@ -36,12 +39,18 @@ def test_a_model_is_brought_up_to_date(here: RegisteredModel | None, changes: li
     [
         (V3, None, []),
         (V3, ModelVersion("spam", 3, description="d", tags={"a": "1", "mlflow.stage": "Staging"}), []),
-        (V3, ModelVersion("spam", 3, description="x", tags={"a": "2", "mlflow.stage": "Staging", "mine": "x"}),
-         ["description of version 3", "tag a of version 3 = 1"]),
-        (SourceVersion("spam", 3, "READY", ""), ModelVersion("spam", 3, description="mine", tags={"mlflow.stage": "Staging"}),
-         ["tag mlflow.stage of version 3 taken away"]),
+        (
+            V3,
+            ModelVersion("spam", 3, description="x", tags={"a": "2", "mlflow.stage": "Staging", "mine": "x"}),
+            ["description of version 3", "tag a of version 3 = 1"],
+        ),
+        (
+            SourceVersion("spam", 3, "READY", ""),
+            ModelVersion("spam", 3, description="mine", tags={"mlflow.stage": "Staging"}),
+            ["tag mlflow.stage of version 3 taken away"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_version_is_brought_up_to_date(source: SourceVersion, here: ModelVersion | None, changes: list[str]) -> None:
     assert [str(change) for change in version_changes(source, here)] == changes
 
