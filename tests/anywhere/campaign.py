@@ -1,7 +1,8 @@
 """``make import-campaign``: 20 models of 5 versions come from a real MLflow server; status 1 if anything differs.
 
-Once in one go, and once killed (``kill -9``) at random moments and started again until it ends. Then everything of both
-sides is compared, each version is asked, and both databases must be the same but for the times of their writing.
+Once in one go, once from a server that asks for a password, and once killed (``kill -9``) at random moments and started
+again until it ends. Then everything of both sides is compared, each version is asked, and both databases must be the
+same but for the times of their writing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.anywhere.both_sides import Target, differences, imported_answers, original_answers, target_server
-from tests.anywhere.places import Place, client_of, fill, mlflow_server
+from tests.anywhere.places import PASSWORD, Place, client_of, fill, mlflow_server
 
 MODELS, VERSIONS = 20, 5
 KILLS = 12
@@ -43,6 +44,8 @@ def main() -> int:
                 fill(client, [f"model-{number:02}" for number in range(MODELS)], VERSIONS, folder)
             console.print(f"the MLflow server has {MODELS} models of {VERSIONS} versions")
             problems += _in_one_go(console, place, whole)
+            with mlflow_server(folder / "mlflow", password=True) as guarded, target_server(folder / "own") as own:
+                problems += guarded_import(console, guarded, own)
             problems += _killed(console, place, killed, random.Random(seed))
             with client_of(place) as client:
                 answers = original_answers(client)
@@ -72,6 +75,22 @@ def _in_one_go(console: Console, place: Place, target: Target) -> list[str]:
         console.print(f"again {' '.join(arguments)}: {time.monotonic() - started:.0f} s; {counts}; rows equal: {same}")
         if counts["same"] != MODELS * VERSIONS or counts["changes"] or not same:
             problems.append("a second import changed something")
+    return problems
+
+
+def guarded_import(console: Console, guarded: Place, target: Target) -> list[str]:
+    """One model, with the password; then without it and with a wrong one."""
+    done = target.command("import", "model-00", environment=guarded.environment)
+    console.print(f"with the password: {(done.stdout.splitlines() or [done.stderr])[-1]}")
+    problems = [] if done.returncode == 0 and target.count_versions() == VERSIONS else [done.stderr]
+    if PASSWORD in "\n".join(target.rows()) + done.stdout + done.stderr:
+        problems.append("the password is told")
+    address = guarded.url.replace("://", "://admin:wrong-word@")
+    for environment in ({"MLFLOW_TRACKING_URI": guarded.url}, {"MLFLOW_TRACKING_URI": address}):
+        refused = target.command("import", environment=environment)
+        if "refuses this caller (401)" not in refused.stderr or "wrong-word" in refused.stderr:
+            problems.append(refused.stderr)
+        console.print(f"without it: {refused.stderr.strip()}")
     return problems
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.anywhere.both_sides import Target, target_server
-from tests.anywhere.places import Place, client_of, fill, mlflow_server, publish, s3_server
+from tests.anywhere.places import Place, client_of, fill, mlflow_server, s3_server
 
 
 @pytest.fixture(scope="session")
@@ -20,22 +20,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 @pytest.fixture(scope="session")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """One that asks for a password, with one version. It hashes the password at each request, so it is slow."""
-    folder = tmp_path_factory.mktemp("guarded")
-    with mlflow_server(folder / "server", password=True) as running:
-        with client_of(running) as client:
-            client.create_registered_model("secret")
-            publish(client, "secret", 2, folder)
-        yield running
-
-
-@pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Mapping[str, str]]]:
     """An S3 server's folder, and what its clients have in their environment."""
     folder = tmp_path_factory.mktemp("store") / "s3"
     with s3_server(folder) as environment:
         yield folder, environment
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """A target for tests that leave each other's models alone."""
+    with target_server(tmp_path_factory.mktemp("shared")) as running:
+        yield running
 
 
 @pytest.fixture

@@ -45,7 +45,10 @@ class Place:
 
 @contextmanager
 def mlflow_server(folder: Path, *, password: bool = False) -> Iterator[Place]:
-    """``mlflow server`` with its database and artifacts in ``folder``; with ``password``, for who has it only."""
+    """``mlflow server`` with its database and artifacts in ``folder``; with ``password``, for who has it only.
+
+    One that asks for it hashes it at every request, and so is slow; two may have one folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -58,7 +61,7 @@ def mlflow_server(folder: Path, *, password: bool = False) -> Iterator[Place]:
         command += ["--app-name", "basic-auth"]
         credentials = {"MLFLOW_TRACKING_USERNAME": USER, "MLFLOW_TRACKING_PASSWORD": PASSWORD}
     url = f"http://127.0.0.1:{port}"
-    with running([*command, *where], folder / "mlflow.log", environment, ready=f"{url}/health"):
+    with running([*command, *where], folder / f"mlflow-{port}.log", environment, ready=f"{url}/health"):
         yield Place(url, {"MLFLOW_TRACKING_URI": url, **credentials})
 
 
@@ -69,7 +72,7 @@ def s3_server(folder: Path) -> Iterator[Mapping[str, str]]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     rclone = Path(sys.executable).parent / "rclone"
-    command = [str(rclone), "serve", "s3", "--config", "", "--auth-key", f"{KEY_ID},{SECRET}"]
+    command = [str(rclone), "serve", "s3", "--config", "", "--auth-key", f"{KEY_ID},{SECRET}", "--dir-cache-time", "0s"]
     command += ["--addr", f"127.0.0.1:{port}", str(folder)]
     with running(command, folder.parent / "s3.log", dict(os.environ), port=port):
         yield {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_ENDPOINT_URL": url}

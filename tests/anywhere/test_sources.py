@@ -98,12 +98,12 @@ def test_what_is_not_there_is_said(place: Place, surroundings: Callable[[Mapping
 
 
 def test_a_named_servery_server_is_asked_for_registered_models(
-    place: Place, target: Target, surroundings: Callable[[Mapping[str, str]], None]
+    place: Place, shared: Target, surroundings: Callable[[Mapping[str, str]], None]
 ) -> None:
     surroundings(place.environment)
     with pytest.raises(NotFound, match="spam"):
-        local_package("models:/spam/1", server=target.url)
-    surroundings({"SERVERY_SERVER": target.url})
+        local_package("models:/spam/1", server=shared.url)
+    surroundings({"SERVERY_SERVER": shared.url})
     with pytest.raises(NotFound, match="spam"):
         local_package("models:/spam/1")
 
@@ -148,23 +148,23 @@ def test_an_object_store_that_refuses_says_what_to_set_and_no_secret(
         local_package("s3://kitchen/models/none")
 
 
-def test_serve_register_and_predict_take_them(store: Store, place: Place, target: Target) -> None:
+def test_serve_register_and_predict_take_them(store: Store, place: Place, shared: Target) -> None:
     uri = stored(store, "served", 5)
     environment = {**store[1], **place.environment}
     for source in (uri, f"file://{store[0] / BUCKET}/models/served", "models:/spam@first"):
-        done = target.command("register", source, "--name", "taken", "--json", environment=environment)
+        done = shared.command("register", source, "--name", "taken", "--json", environment=environment)
         # The server was named, so that 'models:/…' is its own.
         assert done.returncode == (1 if source.startswith("models:") else 0), done.stderr
-    done = target.command("register", "runs:/0123/model", "--name", "taken", environment=environment)
+    done = shared.command("register", "runs:/0123/model", "--name", "taken", environment=environment)
     assert done.stderr.endswith("Run with id=0123 not found\n")
-    done = target.command("predict", uri, json.dumps(ROWS.tolist()), environment=environment)
+    done = shared.command("predict", uri, json.dumps(ROWS.tolist()), environment=environment)
     assert json.loads(done.stdout) == expected(5), done.stderr
-    done = target.command("register", "models:/taken/1", "--name", "copied", environment={})
+    done = shared.command("register", "models:/taken/1", "--name", "copied", environment={})
     assert "Registered models:/copied/1" in done.stdout, done.stderr
 
     port = free_port()
-    arguments = ("serve", uri, "-p", str(port), "--home", str(target.client_home))
-    log = target.client_home.parent / "serve.log"
+    arguments = ("serve", uri, "-p", str(port), "--home", str(shared.client_home))
+    log = shared.client_home.parent / "serve.log"
     with servery_process(*arguments, port=port, log=log, environment=dict(environment)) as server:
         wait_until(server.is_ready, "servery serve is ready", timeout_seconds=90)
         said = httpx.post(f"{server.url}/invocations", json={"inputs": ROWS.tolist()}, timeout=30)

@@ -162,8 +162,9 @@ class Importer:
                 versions.append(version)
         done = replace(plan, versions=tuple(versions))
         missing = {version.version.number for version in versions if version.outcome is Outcome.FAILED}
-        problem = self._change(plan.model.name, done.all_changes, missing)
-        return replace(done, problem=problem)
+        made, problem = self._change(plan.model.name, done.all_changes, missing)
+        told = tuple(replace(version, changes=()) for version in versions)
+        return replace(done, versions=told, changes=made, problem=problem)
 
     def _make_model(self, model: SourceModel) -> None:
         body = {
@@ -202,20 +203,22 @@ class Importer:
             raise ModelError("There is no folder to fetch it from.")
         return self.cache.add_from(plan.folder, plan.files, pinned=True, advance=advance)
 
-    def _change(self, name: str, changes: Iterable[Change], missing: set[int]) -> str:
-        """Make the changes; what could not be made, as sentences."""
+    def _change(self, name: str, changes: Iterable[Change], missing: set[int]) -> tuple[tuple[Change, ...], str]:
+        """The changes that could be made; and why others could not, in sentences."""
+        made: list[Change] = []
         problems: list[str] = []
         for change in changes:
             if change.kind is ChangeKind.ALIAS and int(change.value or 0) in missing:
-                problems.append(f"alias {change.key} is not set, for version {change.value} is not here.")
+                problems.append(f"alias {change.key} is not set, for version {change.value} was not imported.")
                 continue
             try:
                 self._change_one(name, change)
+                made.append(change)
             except Unreachable:
                 raise
             except ServeryError as error:
                 problems.append(f"{change}: {error.message}")
-        return " ".join(problems)
+        return tuple(made), " ".join(problems)
 
     def _change_one(self, name: str, change: Change) -> None:
         match change.kind:
