@@ -16,6 +16,7 @@ from servery.clock import SystemClock
 from servery.config import EnvManager, PackageSources, package_sources
 from servery.errors import EnvironmentFailed, ModelError, NotFound
 from servery.package.lock import write_lock
+from servery.package.uv import find_uv, uv_variables
 from servery.workers.environments.store import Environments, Lease
 from tests.servers import wait_until
 from tests.wheels import make_source, make_wheel
@@ -296,3 +297,19 @@ async def test_it_is_found_by_the_beginning_of_its_digest(environments: Environm
     assert "$ uv pip install" in log
     with pytest.raises(NotFound):
         environments.find("nothing")
+
+
+async def test_a_uv_project_gets_what_its_lock_says(
+    environments: Environments, tmp_path: Path, sources: PackageSources, wheels: Path
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    project = '[project]\nname = "kitchen"\nversion = "1"\nrequires-python = ">=3.9"\ndependencies = ["flour<2"]\n'
+    (folder / "pyproject.toml").write_text(project)
+    (folder / "requirements.txt").write_text("flour==2.0\n")  # What counts is the lock.
+    lock = [find_uv(), "lock", "--quiet", "--no-index", "--find-links", str(wheels)]
+    subprocess.run(lock, cwd=folder, env=uv_variables(sources), check=True)
+    (folder / "pyproject.toml").write_text(project.replace("<2", ">=2"))  # Frozen: nothing is resolved anew.
+    lease = await environments.lease(folder, MLMODEL)
+    assert run(lease, "import flour; print(flour.version)") == "1.0"
+    lease.close()

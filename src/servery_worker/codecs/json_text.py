@@ -176,4 +176,8 @@ def array_items(array: Any) -> Any:
 def _iso(moment: Any) -> Any:
     import numpy as np
 
-    return None if np.isnat(moment) else np.datetime_as_string(moment.astype("datetime64[us]")).removesuffix(".000000")
+    if np.isnat(moment):
+        return None
+    coarse = moment.astype("datetime64[us]")
+    # What is finer than microseconds, which most readers stop at, is written where there is any.
+    return np.datetime_as_string(coarse if coarse == moment else moment).removesuffix(".000000")
