@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -308,7 +309,7 @@ async def test_a_uv_project_gets_what_its_lock_says(
     (folder / "pyproject.toml").write_text(project)
     (folder / "requirements.txt").write_text("flour==2.0\n")  # What counts is the lock.
     lock = [find_uv(), "lock", "--quiet", "--no-index", "--find-links", str(wheels)]
-    subprocess.run(lock, cwd=folder, env=uv_variables(sources), check=True)
+    await asyncio.to_thread(subprocess.run, lock, cwd=folder, env=uv_variables(sources), check=True)
     (folder / "pyproject.toml").write_text(project.replace("<2", ">=2"))  # Frozen: nothing is resolved anew.
     lease = await environments.lease(folder, MLMODEL)
     assert run(lease, "import flour; print(flour.version)") == "1.0"
