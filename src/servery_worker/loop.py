@@ -17,6 +17,7 @@ from servery_worker.files import import_sources_only, verify
 from servery_worker.flavors import loader_module
 from servery_worker.predictor import LoadError, Predictor, Reply, load
 from servery_worker.proof import prove
+from servery_worker.watch import hide, watch
 
 _AWAKE_SECONDS = 0.0002
 """A lone caller's next request comes about 0.15 ms after its answer; a worker that slept meanwhile answers it some
@@ -48,11 +49,17 @@ def run(connection: socket.socket) -> int:
 
 def _load(order: Mapping[str, Any]) -> tuple[Predictor, dict[str, Any]]:
     directory, mlmodel = order["directory"], order["mlmodel"]
+    if order.get("watch"):
+        watch(order["watch"])
+    if order.get("hidden"):
+        hide(order["hidden"])
     verify(directory, order["files"])
     import_sources_only(directory)
     predictor = load(directory, mlmodel)
     loader_module.stop_traces()
-    example = prove(predictor, directory, mlmodel, must_answer=order.get("must_answer", True))
+    example = "unasked"
+    if order.get("prove", True):
+        example = prove(predictor, directory, mlmodel, must_answer=order.get("must_answer", True))
     # What loading built lives as long as the process: the collector need not walk it again at every turn.
     gc.collect()
     gc.freeze()

@@ -5,10 +5,11 @@ one LOAD, then BATCH frames, and shuts its side down when there will be no more.
 LOADED or LOAD_FAILED, then for each BATCH one RESULTS frame with an answer for every request of it, in order.
 
     HELLO        JSON {"wire": WIRE_VERSION, "pid": …, "python": "3.11.7"}
-    LOAD         JSON {"directory": …, "mlmodel": the parsed MLmodel, "files": {relative path: SHA-256},
-                 "must_answer": whether a model that raises on its input example is refused even where no answer to it
-                 is recorded; true where it is left out}
-    LOADED       JSON {"flavor": …, "batchable": …, "example": "matched" | "answered" | "absent" | "failed"}
+    LOAD         JSON {"directory": …, "mlmodel": the parsed MLmodel, "files": {relative path: SHA-256}}, and besides:
+                 "must_answer": false, where a model that raises on its input example is served as long as no answer to
+                 it is recorded; from ``servery check`` "prove": false, to leave the example unasked, "watch": a file
+                 that gets what the model does to its machine, "hidden": modules that the model may not find
+    LOADED       JSON {"flavor": …, "batchable": …, "example": "matched" | "answered" | "absent" | "failed" | "unasked"}
     LOAD_FAILED  JSON {"cause": one sentence}
     BATCH        u32 count, count × (u64 id, u8 media type, u8 options, u32 body length), the bodies one after another
     RESULTS      u32 count, f64 decode s, f64 predict s, f64 encode s,

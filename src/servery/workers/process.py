@@ -33,6 +33,11 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
+    def signal(self, number: int) -> None:
+        """To the worker alone; nothing happens when it has ended already."""
+        with contextlib.suppress(ProcessLookupError):
+            self.handle.send_signal(number)
+
     async def wait(self) -> int:
         """Its exit status; negative when a signal ended it."""
         return await self.handle.wait()
@@ -61,6 +66,7 @@ async def start_process(launch: Launch, *, title: str, log: Path) -> Process:
                 stdout=output,
                 stderr=output,
                 env=dict(launch.variables),
+                cwd=launch.directory,
                 pass_fds=(theirs.fileno(),),
                 # A Ctrl-C at the terminal goes to the gateway alone, which lets its workers finish. The worker leads
                 # a group of its own, which ends as a whole.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -66,6 +66,8 @@ class Worker:
         self.batch: Sequence[Request] = ()
         self.batch_sent = 0.0
         self.batchable = False
+        self.facts: Mapping[str, object] = {}
+        """What its LOADED frame said."""
         self.ready_since = 0.0
         self._clock = clock
         self._on_idle = on_idle
@@ -80,6 +82,16 @@ class Worker:
     @property
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
+
+    @property
+    def exit_status(self) -> int | None:
+        """Of its process once that has ended; negative when a signal ended it."""
+        return None if self._process is None else self._process.handle.returncode
+
+    def signal(self, number: int) -> None:
+        """Send its process a signal that does not end it."""
+        if self._process is not None:
+            self._process.signal(number)
 
     async def start(self, launch: Launch, order: bytes, *, title: str, log: Path, timeout_seconds: float) -> None:
         """Start the process, give it the LOAD ``order``, and wait until the version is loaded and proved.
@@ -169,7 +181,8 @@ class Worker:
             elif kind == wire.Kind.HELLO:
                 self._greet(msgspec.json.decode(payload, type=dict[str, object]))
             elif kind == wire.Kind.LOADED:
-                self.batchable = bool(msgspec.json.decode(payload, type=dict[str, object]).get("batchable"))
+                self.facts = msgspec.json.decode(payload, type=dict[str, object])
+                self.batchable = bool(self.facts.get("batchable"))
                 if not self._loaded.done():
                     self._loaded.set_result(None)
             elif kind == wire.Kind.LOAD_FAILED:

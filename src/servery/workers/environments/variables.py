@@ -27,6 +27,8 @@ class Launch:
 
     interpreter: str
     variables: Mapping[str, str]
+    directory: Path | None = None
+    """The process's working directory; the server's own where it is None."""
 
 
 def launch(interpreter: str, server_variables: Mapping[str, str], own: Mapping[str, str], *, replicas: int) -> Launch:
