@@ -18,6 +18,7 @@
     │   ├── PackageInvalid         the package cannot be read
     │   ├── EnvironmentFailed      its Python environment cannot be made
     │   ├── LoadFailed             the version did not load, or loaded wrong
+    │   ├── NotFit                 a check found that it is not fit to be deployed
     │   ├── PredictFailed          the model raised on this input
     │   └── WorkersLost            the request ended two workers
     ├── SetupError                 this machine or its settings stand in the way
@@ -182,6 +183,15 @@ class LoadFailed(ModelError):
         super().__init__(f"{model} failed to load: {cause}")
         self.model = model
         self.cause = cause
+
+
+class NotFit(ModelError):
+    """A check found that it is not fit to be deployed; ``reason`` is the check's own sentence."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(f"{model}: {reason} 'servery check {model}' shows all of it.")
+        self.model = model
+        self.reason = reason
 
 
 class PredictFailed(ModelError):

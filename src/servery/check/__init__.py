@@ -1,0 +1,1 @@
+"""What can be known of a package before callers meet it: ``servery check``."""
