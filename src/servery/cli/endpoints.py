@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from servery.cli.check import CheckOption, check_or_refuse
 from servery.cli.options import AllowIncompatible, Json, Server, Variables, connect, variables_of
 from servery.cli.output import print_fields, print_json, print_table, progress, report
 from servery.errors import InvalidInput
@@ -42,6 +43,7 @@ def deploy(
     ] = None,
     env: Variables = None,
     allow_incompatible: AllowIncompatible = False,
+    check: CheckOption = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it serves.")] = True,
     timeout: Timeout = 600.0,
     server: Server = None,
@@ -49,6 +51,8 @@ def deploy(
 ) -> None:
     """Create an endpoint, or move it. Not a request is lost when it moves."""
     shares = parse_shares(models)
+    for uri, _ in shares if check else ():
+        check_or_refuse(uri, server=server, quiet=json, variables=variables_of(env))
     with connect(server) as client, progress(f"Deploying {endpoint}…", quiet=json) as status:
 
         def show(found: Endpoint) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from servery.cli import doctor, endpoints, environments, imports, models, predict, processes, up
+from servery.cli import check, doctor, endpoints, environments, imports, models, predict, processes, up
 from servery.cli.quickstart import command as quickstart
 from servery.errors import ConfigInvalid, InvalidInput, ServeryError
 
@@ -52,6 +52,7 @@ def _options(
 quickstart.add_to(app)
 up.add_to(app)
 processes.add_to(app)
+check.add_to(app)
 models.add_to(app)
 imports.add_to(app)
 endpoints.add_to(app)

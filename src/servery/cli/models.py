@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from servery.cli.check import CheckOption, check_or_refuse, summary_fields
 from servery.cli.lineage import lineage_fields
 from servery.cli.options import MODEL_URI_HELP, AllowIncompatible, Json, Server, connect
 from servery.cli.output import pairs_text, print_fields, print_json, print_table, progress, report, size_text, time_text
@@ -31,6 +32,7 @@ def register(
     alias: Annotated[str | None, typer.Option(help="Point this alias at the new version.")] = None,
     description: Annotated[str | None, typer.Option(help="What a reader should know about this version.")] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A tag; may be repeated.")] = None,
+    check: CheckOption = False,
     server: Server = None,
     json: Json = False,
 ) -> None:
@@ -39,6 +41,7 @@ def register(
     from servery.names import REGISTERED, parse_model_uri
 
     tags = dict(_key_and_value(text) for text in tag or ())
+    found = check_or_refuse(str(path), server=server, quiet=json) if check else None
     with connect(server) as client, progress(f"Uploading {path}…", quiet=json) as status:
         uri = parse_model_uri(path)
         from_mlflow = uri.kind in REGISTERED and not comes_from_servery(uri, server=server)
@@ -49,6 +52,9 @@ def register(
                 status.update(f"Uploading {path}: {size_text(sent_bytes)} of {size_text(bytes_all)}")
 
         version = client.register(package, name, alias, description, tags, progress=show)
+        if found is not None:
+            client.put_check(str(version.digest), found.as_json())
+            version = client.version(name, version.version)
     if json:
         print_json(version)
         return
@@ -124,6 +130,7 @@ def _show_version(version: ModelVersion, *, json: bool) -> None:
     if version.incompatibilities:
         fields["Incompatible"] = f"with version {version.previous_version}: {' '.join(version.incompatibilities)}"
     signature = version.signature if isinstance(version.signature, dict) else {}
+    fields |= summary_fields(version.check)
     print_fields(fields | {part.capitalize(): signature.get(part) for part in ("inputs", "outputs", "params")})
 
 
