@@ -215,6 +215,8 @@ class _Check:
             return
         if lease.digest is None:
             await self._look_at_requirements(subject, example)
+        else:
+            self._add(Look.REQUIREMENTS, Verdict.OK, "It ran with nothing but what its requirements bring.")
         if not await self._prove(subject):
             return
         try:

@@ -199,6 +199,7 @@ def test_printing_is_judged_by_the_prediction() -> None:
         ("RuntimeError: CUDA out of memory", (), True, Kind.OTHER),
         ("ModuleNotFoundError: No module named 'lightgbm'", (), False, Kind.MODULE),
         ("needs xgboost, which its environment does not have", (), False, Kind.MODULE),
+        ("ImportError: cannot import name 'soup' from 'kitchen'", (), False, Kind.MODULE),
         ("gaierror: Name or service not known", ("a.example:443",), False, Kind.NETWORK),
         ("ValueError: nothing of the kind", ("a.example:443",), False, Kind.OTHER),
     ],
