@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from servery.check.bodies import RowsBody, leaves_of
+from servery.check.bodies import RowsBody, leaves_of, shifted
 from servery.check.causes import Cause
 from servery.check.report import Finding, Look, Verdict
 from servery.check.subject import Subject
 from servery.workers.request import Answer
-from servery_worker.proof import first_difference, varied
+from servery_worker.proof import first_difference
 from servery_worker.wire import Outcome
 
 Ask = Callable[[Sequence[bytes]], Awaitable[list[Answer]]]
@@ -95,7 +95,7 @@ async def differing_bodies(
     """The example and requests like it, without end; the example alone where the model answers no other."""
     if body is None or not body.rows:
         return itertools.repeat(example)
-    made = [body.encode([varied(row, step) for row in body.rows]) for step in range(1, _DIFFERENT_BODIES)]
+    made = [body.encode([shifted(row, step) for row in body.rows]) for step in range(1, _DIFFERENT_BODIES)]
     for one in (made[0], made[-1]):
         [answer] = await subject.ask([one], timeout_seconds=timeout_seconds)
         if not is_answered(answer):

@@ -69,6 +69,16 @@ def answers_of(body: bytes, row_count: int) -> list[Any] | None:
     return predictions if isinstance(predictions, list) and len(predictions) == row_count else None
 
 
+def shifted(value: Any, step: int) -> Any:
+    """The same with every number larger by ``step``."""
+    if isinstance(value, dict):
+        return {name: shifted(item, step) for name, item in value.items()}
+    if isinstance(value, list):
+        return [shifted(item, step) for item in value]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value + step if is_number else value
+
+
 def leaves_of(value: Any) -> list[Any]:
     """Every value in a JSON document that holds no others."""
     if isinstance(value, dict):

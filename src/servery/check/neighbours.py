@@ -9,14 +9,13 @@ from typing import Any
 from servery.check.bodies import RowsBody, answers_of
 from servery.check.report import Finding, Look, Verdict
 from servery.workers.request import Answer
-from servery_worker.proof import first_difference, varied
+from servery_worker.proof import Change, first_difference, varied
 from servery_worker.wire import Outcome
 
 Ask = Callable[[Sequence[bytes]], Awaitable[list[Answer]]]
 """Requests that are sent together, to their answers."""
 
 _ROWS_MAX = 4
-_STEPS = (1, -1, 3)
 _CROWD = 32
 
 
@@ -57,7 +56,7 @@ async def look_at_neighbours(body: RowsBody, ask: Ask, *, batchable: bool) -> Fi
 async def _answered_rows(body: RowsBody, ask: Ask) -> list[_Row]:
     """The example's rows, and rows like them with other cells; those that get an answer when they are asked alone."""
     given = list(body.rows[:_ROWS_MAX])
-    cells = given + [varied(row, step) for step in _STEPS for row in given[:2]]
+    cells = given + [varied(row, change) for change in Change for row in given[:2]]
     rows = []
     for one in cells:
         [answer] = await ask([body.encode([one])])
