@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,14 @@ VENV = "venv"
 _OUTPUT_LENGTH_MAX = 1 << 20
 """How many characters of what uv prints are kept to tell why it failed; the log has all."""
 _READ_BYTES = 1 << 16
+_ENDS_WITH_PARENT = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Becomes uv once the kernel has been asked to end it with this process: one that went on alone would write into a
+folder that the next try has removed."""
 _DONE_MARKS = (" + ", " - ", " ~ ")
 """Before each distribution of uv's last list: they tell of no progress."""
 
@@ -94,7 +103,7 @@ class _Uv:
         self._log.write(f"$ uv {' '.join(arguments)}\n".encode())
         self._log.flush()
         process = await asyncio.create_subprocess_exec(
-            *command(*arguments),
+            *(sys.executable, "-I", "-S", "-c", _ENDS_WITH_PARENT, str(os.getpid()), *command(*arguments)),
             cwd=self._folder,
             env=self._variables,
             stdin=asyncio.subprocess.DEVNULL,
