@@ -18,6 +18,8 @@ BATCH_SIZES = (1, 8, 32, 128)
 _SAMPLES_MAX = 2000
 _SAMPLES_MIN = 3
 GROWTH_SAMPLES = 16
+GROWTH_BYTES_MAX = 512 << 20
+"""A model that has leaked so much has shown it."""
 _LEAK_BYTES_MIN = 1 << 20
 """Less than this in a whole run is what any allocator does."""
 _DOUBTFUL_BYTES = 128 << 10
@@ -113,8 +115,8 @@ def judge_growth(moments: Sequence[Moment]) -> Finding:
     count = last.predictions - first.predictions
     if count <= 0:
         return Finding(Look.GROWTH, Verdict.SKIPPED, "Whether it leaks cannot be told from so few predictions.")
-    memory = _steady_growth([moment.usage.memory_bytes for moment in steady])
-    reserved = _steady_growth([moment.usage.reserved_bytes for moment in steady])
+    memory = _steady_growth(steady, [moment.usage.memory_bytes for moment in steady])
+    reserved = _steady_growth(steady, [moment.usage.reserved_bytes for moment in steady])
     grown = max(memory, reserved)
     facts = {"predictions": count, "memory_bytes": memory, "reserved_bytes": reserved}
     for what, before, after in (
@@ -138,20 +140,28 @@ def judge_growth(moments: Sequence[Moment]) -> Finding:
     return Finding(Look.GROWTH, Verdict.OK, f"Nothing grew in {count} predictions.", facts)
 
 
-def is_doubtful(moments: Sequence[Moment]) -> bool:
-    """Has memory grown steadily, and by too little to say so yet?"""
-    return _steady_growth([one.usage.memory_bytes for one in moments[len(moments) // 4 :]]) > _DOUBTFUL_BYTES
+def has_seen_enough(moments: Sequence[Moment], *, memory_bytes_max: int) -> bool:
+    """Is there no use in more predictions? They go on where memory has grown steadily, but by too little to say so;
+    and end before a model that leaks much has taken the machine's memory.
+    """
+    if moments[-1].usage.memory_bytes - moments[0].usage.memory_bytes > memory_bytes_max:
+        return True
+    if len(moments) <= GROWTH_SAMPLES:
+        return False
+    steady = moments[len(moments) // 4 :]
+    grown = _steady_growth(steady, [one.usage.memory_bytes for one in steady])
+    return not _DOUBTFUL_BYTES < grown < _LEAK_BYTES_MIN or len(moments) > 3 * GROWTH_SAMPLES
 
 
-def _steady_growth(values: Sequence[int]) -> int:
-    """How much they grew, if they did in each third; else nothing."""
+def _steady_growth(moments: Sequence[Moment], values: Sequence[int]) -> int:
+    """How much ``values`` grew over the moments, if they did so by the prediction in each third; else nothing."""
     third = (len(values) - 1) // 3
     if third < 1:
         return 0
-    cuts = [values[0], values[third], values[2 * third], values[-1]]
-    steps = [after - before for before, after in itertools.pairwise(cuts)]
-    total = cuts[-1] - cuts[0]
-    return total if min(steps) > total / 10 else 0
+    cuts = [(moments[at].predictions, values[at]) for at in (0, third, 2 * third, -1)]
+    rates = [(after[1] - before[1]) / (after[0] - before[0]) for before, after in itertools.pairwise(cuts)]
+    total = values[-1] - values[0]
+    return total if min(rates) > total / (cuts[-1][0] - cuts[0][0]) / 10 else 0
 
 
 def bytes_text(size_bytes: float) -> str:

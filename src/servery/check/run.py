@@ -20,10 +20,11 @@ from servery.check import answers, edges
 from servery.check.bodies import RowsBody, read_rows
 from servery.check.causes import Cause, Kind, cause_of
 from servery.check.measure import (
+    GROWTH_BYTES_MAX,
     GROWTH_SAMPLES,
     Moment,
     bytes_text,
-    is_doubtful,
+    has_seen_enough,
     judge_growth,
     judge_latency,
     measure_rates,
@@ -380,11 +381,14 @@ class _Check:
         else:
             self._say("asking its rows among others")
             self.findings.append(await look_at_neighbours(body, ask, batchable=self.batchable))
+        await self._watch_growth(subject, example, body)
+        if any(one.verdict is Verdict.BROKEN for one in self.findings if one.look is Look.GROWTH):
+            self.skip_reason = "It was not looked at, as each prediction costs what is never given back."
+            return  # Hundreds of predictions more would take the machine's memory, or its processes.
         self._say("measuring")
         samples_ms = await sample_latencies([example], ask, self._clock, seconds=self._limits.latency_seconds)
         self._take_latency(samples_ms)
         await self._measure_rates(example, body, ask)
-        await self._watch_growth(subject, example, body)
         await self._try_edges(subject, example)
 
     async def _measure_rates(self, example: bytes, body: RowsBody | None, ask: answers.Ask) -> None:
@@ -399,9 +403,12 @@ class _Check:
         bodies = await answers.differing_bodies(subject, example, body, timeout_seconds=self._limits.predict_seconds)
         printed_before = subject.printed_bytes
         moments = [Moment(0, subject.usage())]
-        while len(moments) <= GROWTH_SAMPLES or (is_doubtful(moments) and len(moments) <= 3 * GROWTH_SAMPLES):
+        memory_bytes_max = min(GROWTH_BYTES_MAX, self._machine.memory_bytes // 4)
+        while not has_seen_enough(moments, memory_bytes_max=memory_bytes_max):
             end, count = self._clock.monotonic() + self._limits.growth_seconds / GROWTH_SAMPLES, moments[-1].predictions
-            while count == moments[-1].predictions or self._clock.monotonic() < end:
+            # Few at first, then more: what leaks much has shown it before it does harm.
+            last = 2 * count + 1
+            while count == moments[-1].predictions or (self._clock.monotonic() < end and count < last):
                 await subject.ask([next(bodies)], timeout_seconds=self._limits.predict_seconds)
                 count += 1
             moments.append(Moment(count, subject.usage()))

@@ -14,7 +14,7 @@ from servery import infer_signature
 from servery.check.bodies import answers_of, read_rows
 from servery.check.causes import Kind, cause_of
 from servery.check.edges import Case, Ending, Observation, cases, judge, ordinary_body
-from servery.check.measure import Moment, judge_growth, judge_latency, percentile
+from servery.check.measure import Moment, has_seen_enough, judge_growth, judge_latency, percentile
 from servery.check.outside import judge_output, judge_outside
 from servery.check.processes import Usage
 from servery.check.report import Figures, Finding, Fitness, Look, Machine, Verdict, recommend
@@ -243,3 +243,10 @@ def test_a_large_model_gets_as_many_replicas_as_fit() -> None:
     _, _, settings = recommend([], Figures(memory_bytes=2 << 30, p99_ms=900.0), MACHINE, batchable=False)
     assert settings is not None
     assert (settings.replicas, settings.batching, settings.timeout_seconds) == (2, False, 5.0)
+
+
+def test_a_large_leak_is_told_from_few_predictions_of_growing_number() -> None:
+    seen = [Moment(count, Usage((100 + 10 * count) << 20, 0, 4, 8, 1)) for count in (0, 1, 3, 7, 15, 31, 63)]
+    assert has_seen_enough(seen, memory_bytes_max=512 << 20)
+    assert not has_seen_enough(seen[:4], memory_bytes_max=512 << 20)
+    assert "10.0 MiB more with every prediction" in judge_growth(seen).sentence
