@@ -59,7 +59,8 @@ def _load(order: Mapping[str, Any]) -> tuple[Predictor, dict[str, Any]]:
     loader_module.stop_traces()
     example = "unasked"
     if order.get("prove", True):
-        example = prove(predictor, directory, mlmodel, must_answer=order.get("must_answer", True))
+        asked = {name: order.get(name, True) for name in ("must_answer", "neighbours")}
+        example = prove(predictor, directory, mlmodel, **asked)
     # What loading built lives as long as the process: the collector need not walk it again at every turn.
     gc.collect()
     gc.freeze()

@@ -27,11 +27,19 @@ where large terms cancel."""
 _VALUE_MAX = 60
 
 
-def prove(predictor: Predictor, directory: str, mlmodel: Mapping[str, Any], *, must_answer: bool = True) -> str:
+def prove(
+    predictor: Predictor,
+    directory: str,
+    mlmodel: Mapping[str, Any],
+    *,
+    must_answer: bool = True,
+    neighbours: bool = True,
+) -> str:
     """Predict the package's input example. Returns "matched", "answered" (no answer is recorded) or "absent"; or
     "failed" where the model raises on it, no answer is recorded, and it need not answer: MLflow serves such models.
 
-    It also settles ``predictor.batchable`` and ``predictor.keys``: which rows are predicted together.
+    With ``neighbours`` it also settles ``predictor.batchable`` and ``predictor.keys``: which rows are predicted
+    together.
 
     Raises:
         LoadError: the model does not answer, or answers otherwise than recorded; one sentence.
@@ -50,7 +58,7 @@ def prove(predictor: Predictor, directory: str, mlmodel: Mapping[str, Any], *, m
         return "failed"
     if outcome is not Outcome.OK:
         raise LoadError(f"The model does not answer its input example: {body.decode(errors='replace')}")
-    if predictor.may_batch:
+    if predictor.may_batch and neighbours:
         _settle_batching(predictor, example)
     if recorded is None:
         return "answered"

@@ -7,8 +7,10 @@ LOADED or LOAD_FAILED, then for each BATCH one RESULTS frame with an answer for 
     HELLO        JSON {"wire": WIRE_VERSION, "pid": …, "python": "3.11.7"}
     LOAD         JSON {"directory": …, "mlmodel": the parsed MLmodel, "files": {relative path: SHA-256}}, and besides:
                  "must_answer": false, where a model that raises on its input example is served as long as no answer to
-                 it is recorded; from ``servery check`` "prove": false, to leave the example unasked, "watch": a file
-                 that gets what the model does to its machine, "hidden": modules that the model may not find
+                 it is recorded; "neighbours": false, where one may not be asked whether rows depend on each other, as
+                 that ended a process before; from ``servery check`` "prove": false, to leave the example unasked,
+                 "watch": a file that gets what the model does to its machine, "hidden": modules that the model may not
+                 find
     LOADED       JSON {"flavor": …, "batchable": …, "example": "matched" | "answered" | "absent" | "failed" | "unasked"}
     LOAD_FAILED  JSON {"cause": one sentence}
     BATCH        u32 count, count × (u64 id, u8 media type, u8 options, u32 body length), the bodies one after another

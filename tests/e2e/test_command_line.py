@@ -119,7 +119,7 @@ def test_what_deploy_says_next_works_when_it_is_pasted(run: Run, menu: str) -> N
 def test_a_model_that_is_asked_here_is_kept_in_the_home_that_is_named(run: Run, menu: str, tmp_path: Path) -> None:
     home = tmp_path / "home"
     assert json.loads(run("predict", f"models:/{menu}/2", "[[4, 0]]", "--home", str(home)).stdout) == [[2, 4, 8]]
-    assert len(list((home / "packages").iterdir())) == 1
+    assert len([folder for folder in (home / "packages").iterdir() if not folder.name.startswith(".")]) == 1
 
 
 def test_an_endpoint_that_has_not_moved_yet_is_not_said_to_have(

@@ -269,3 +269,19 @@ async def test_what_a_model_prints_without_end_is_kept_within_bounds(tmp_path: P
         kitchen.gateway.cap_logs()
         assert (await kitchen.ask(19)).outcome is Outcome.OK
         assert kitchen.served.pool.log.stat().st_size < LOG_BYTES_MAX
+
+
+async def test_a_model_that_dies_on_a_request_like_its_example_is_served_one_request_at_a_time(tmp_path: Path) -> None:
+    def predict(rows: Any) -> Any:
+        import os
+
+        if (rows[:, 0] < 0).any():
+            os._exit(3)
+        return [[7, row[0], row[0] * 7] for row in rows.tolist()]
+
+    servery.save_model(predict, tmp_path / "brittle", input_example=np.array([[0, 0]]), requirements=["numpy"])
+    async with Kitchen(tmp_path / "brittle", tmp_path / "logs") as kitchen:
+        kitchen.apply(2)
+        await kitchen.until(kitchen.ready(2), "two workers are ready")
+        assert not kitchen.served.pool.batchable
+        check(5, await kitchen.ask(5))

@@ -104,7 +104,9 @@ class Subject:
             return file.read().decode(errors="replace")
         return ""
 
-    async def start(self, *, timeout_seconds: float, prove: bool = True, hidden: Sequence[str] = ()) -> float:
+    async def start(
+        self, *, timeout_seconds: float, prove: bool = True, neighbours: bool = True, hidden: Sequence[str] = ()
+    ) -> float:
         """Start a worker and have it load; how many seconds that took.
 
         Raises:
@@ -120,6 +122,7 @@ class Subject:
             "files": self._package.files,
             "watch": str(self._scratch.events),
             "prove": prove,
+            "neighbours": neighbours,
             "hidden": list(hidden),
         }
         started = self._clock.monotonic()
@@ -134,7 +137,7 @@ class Subject:
             )
         except WorkerFailed as error:
             self._sweep(worker)
-            raise WorkerFailed(self._explained(str(error))) from None
+            raise WorkerFailed(self._explained(str(error)), ended=error.ended) from None
         finally:
             looking.cancel()
         self._worker = worker

@@ -100,7 +100,10 @@ def doubtful_modules(importers: Mapping[str, Iterable[str]]) -> frozenset[str]:
     installed = {module: _distributions_of([module], of_module) for module in importers}
 
     def is_own(importer: str) -> bool:
-        is_library = importer in sys.stdlib_module_names or bool(_distributions_of([importer], of_module))
+        # Compiled code tells no name when it imports, and is a library's.
+        is_library = (
+            not importer or importer in sys.stdlib_module_names or bool(_distributions_of([importer], of_module))
+        )
         return importer in _READERS or not is_library
 
     needed = {name for module, asking in importers.items() if any(map(is_own, asking)) for name in installed[module]}

@@ -173,7 +173,8 @@ class Gateway:
         files = {entry.path: entry.sha256 for entry in manifest.files}
         order: dict[str, Any] = {"directory": str(folder), "mlmodel": mlmodel.fields, "files": files}
         order["must_answer"] = self._pool_settings.must_answer
-        await pool.run(Order(interpreter, msgspec.json.encode(order), mend))
+        cautious = {**order, "neighbours": False}
+        await pool.run(Order(interpreter, msgspec.json.encode(order), msgspec.json.encode(cautious), mend))
 
     async def _lease(self, pool: Pool, folder: Path, mlmodel: MLmodel) -> str:
         """The interpreter of the package's environment, which stays as long as the pool."""

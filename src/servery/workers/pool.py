@@ -13,7 +13,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -72,6 +72,8 @@ class Order:
     interpreter: str
     payload: bytes
     """Of the LOAD frame."""
+    cautious_payload: bytes
+    """The same for a model that may not be asked about its neighbours."""
     mend: Callable[[], Awaitable[object]]
     """Awaited when a version that was ready does not load again: it makes its files whole where it can, and raises
     ServeryError or OSError where it cannot."""
@@ -166,8 +168,7 @@ class Pool:
         """Load, then keep the number of workers, until cancelled."""
         self.say("loading the model")
         try:
-            # One worker alone proves the version before the machine is made to load it many times.
-            await self._start_worker(order)
+            order = await self._prove(order)
             await self._start_missing(order)
         except WorkerFailed as error:
             await self._stop_all(self._settings.drain_timeout_seconds)
@@ -180,6 +181,22 @@ class Pool:
             self._wake.clear()
             self._keep(order)
             self._on_change(self)
+
+    async def _prove(self, order: Order) -> Order:
+        """One worker alone proves the version before the machine is made to load it many times.
+
+        A model may end its process on one of the changed examples that tell whether rows depend on their neighbours.
+        It is good all the same, and that is not asked of it: its requests are predicted one by one.
+        """
+        try:
+            await self._start_worker(order)
+        except WorkerFailed as error:
+            if not error.ended:
+                raise
+            log.warning("%s is loaded again and asked its example only: %s", self.spec.label, error)
+            order = replace(order, payload=order.cautious_payload)
+            await self._start_worker(order)
+        return order
 
     async def drain(self, timeout_seconds: float) -> None:
         """Answer what the workers hold, then end their processes. Nothing may be sent any more, and ``run`` is over."""

@@ -46,6 +46,11 @@ holds the connection open; a model that closes every file closes it while the pr
 class WorkerFailed(Exception):
     """The worker did not become ready; ``str()`` is the cause in one sentence."""
 
+    def __init__(self, cause: str, *, ended: bool = False) -> None:
+        super().__init__(cause)
+        self.ended = ended
+        """Its process ended by itself, and told no cause."""
+
 
 class _LoadFailed(msgspec.Struct):
     cause: str
@@ -197,9 +202,9 @@ class Worker:
         if hello.get("wire") != wire.WIRE_VERSION:
             self._fail(f"it speaks wire version {hello.get('wire')}, this gateway {wire.WIRE_VERSION}")
 
-    def _fail(self, cause: str) -> None:
+    def _fail(self, cause: str, *, ended: bool = False) -> None:
         if not self._loaded.done():
-            self._loaded.set_exception(WorkerFailed(cause))
+            self._loaded.set_exception(WorkerFailed(cause, ended=ended))
 
     def _answer(self, results: Sequence[wire.Result], timings: wire.Timings) -> None:
         batch = self.batch
@@ -242,4 +247,4 @@ class Worker:
             self._fail("it closed its connection to the gateway while it was loading")
             return
         how = f"signal {-status}" if status < 0 else f"status {status}"
-        self._fail(f"its process ended with {how} while it was loading")
+        self._fail(f"its process ended with {how} while it was loading", ended=True)

@@ -102,6 +102,7 @@ DOUBTS: dict[str, tuple[dict[str, list[str]], set[str]]] = {
     "what it merely finds is in doubt": ({"sklearn": ["servery_worker"], "torch": ["sklearn"]}, {"torch"}),
     "and what that one finds": ({"sklearn": ["__main__"], "torch": ["sklearn"], "deep": ["torch"]}, {"torch", "deep"}),
     "what nobody was seen to ask for is in doubt": ({"torch": []}, {"torch"}),
+    "what compiled code imports is in doubt": ({"torch": [""]}, {"torch"}),
     "what the standard library imports is in doubt": ({"torch": ["multiprocessing"]}, {"torch"}),
     "the standard library is not": ({"json": ["sklearn"], "zoneinfo": []}, set()),
 }
