@@ -64,5 +64,5 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[sklearn]' --group dev
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[sklearn]' --group dev
 	@touch $@ $(VENV)/.run

@@ -99,11 +99,6 @@ class AnswersAtRandom(Sound):
         return frame.sum(axis=1).to_numpy() + numpy.random.default_rng().random(len(frame))
 
 
-class AnswersNothing(Sound):
-    def predict(self, frame: Any) -> Any:
-        return (frame.sum(axis=1) * float("nan")).to_numpy()
-
-
 class Leaks(Sound):
     def predict(self, frame: Any) -> Any:
         self.kept.append(b"x" * 500_000)
@@ -200,14 +195,6 @@ class LeavesChildren(OnlyWhenLoaded):
 
         if self.is_loaded:
             subprocess.Popen(["sleep", "600"])
-        return super().predict(frame)
-
-
-class LeavesFilesOpen(Sound):
-    def predict(self, frame: Any) -> Any:
-        import os
-
-        self.kept.append(os.open("/dev/null", os.O_RDONLY))
         return super().predict(frame)
 
 

@@ -92,9 +92,7 @@ CASES = {
         of(broken.RaisesOnManyRows), Look.EDGES, WARNING, ("raises on 1000 rows", "too many cooks")
     ),
     "answers at random": Case(of(broken.AnswersAtRandom), Look.REPEAT, WARNING, ("differently each time",)),
-    "answers nothing": Case(of(broken.AnswersNothing), Look.EXAMPLE, WARNING, ("nothing but nulls",)),
     "leaves processes": Case(of(broken.LeavesChildren), Look.GROWTH, BROKEN, ("leaves a process behind",)),
-    "leaves files open": Case(of(broken.LeavesFilesOpen), Look.GROWTH, BROKEN, ("leaves an open file behind",)),
     "needs the network": Case(
         of(broken.NeedsNetwork), Look.LOAD, BROKEN, ("needs the network", "could not reach weights.invalid:80")
     ),

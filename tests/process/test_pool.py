@@ -247,7 +247,7 @@ async def test_a_package_that_cannot_be_kept_fails_its_pool(echo_folder: Path, t
         kitchen.apply(1)
         await kitchen.until(lambda: kitchen.served.pool.state is PoolState.FAILED, "the pool has failed")
         assert (
-            kitchen.served.pool.cause == "Its package cannot be kept on the gateway's machine: No space left on device."
+            kitchen.served.pool.cause == "Its files cannot be kept on the gateway's machine: No space left on device."
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +26,11 @@ class _Row:
     """Its answer, when nothing else is asked with it."""
 
 
-async def look_at_neighbours(body: RowsBody, ask: Ask, *, batchable: bool) -> Finding:
-    """Whether an answer depends on its neighbours; raises NoAnswer as ``ask`` does."""
-    rows = await _answered_rows(body, ask)
+async def look_at_neighbours(body: RowsBody, ask: Ask, changes: Iterable[Change], *, batchable: bool) -> Finding:
+    """Whether an answer depends on its neighbours, which are the example's rows with ``changes``; raises NoAnswer as
+    ``ask`` does.
+    """
+    rows = await _answered_rows(body, ask, changes)
     if len(rows) < 2:
         return _skipped("the example has no two rows, and none like it, that get an answer each")
     crowds = [rows, rows[::-1], [rows[0], *rows[1:] * (_CROWD // len(rows)), rows[0]]]
@@ -53,10 +55,10 @@ async def look_at_neighbours(body: RowsBody, ask: Ask, *, batchable: bool) -> Fi
     return Finding(Look.NEIGHBOURS, Verdict.OK, sentence, {"rows": len(rows), "batchable": True})
 
 
-async def _answered_rows(body: RowsBody, ask: Ask) -> list[_Row]:
+async def _answered_rows(body: RowsBody, ask: Ask, changes: Iterable[Change]) -> list[_Row]:
     """The example's rows, and rows like them with other cells; those that get an answer when they are asked alone."""
     given = list(body.rows[:_ROWS_MAX])
-    cells = given + [varied(row, change) for change in Change for row in given[:2]]
+    cells = given + [varied(row, change) for change in changes for row in given[:2]]
     rows = []
     for one in cells:
         [answer] = await ask([body.encode([one])])

@@ -48,6 +48,7 @@ from servery.version import __version__
 from servery.workers.environments.store import Environments, Lease
 from servery.workers.request import Answer
 from servery.workers.worker import WorkerFailed
+from servery_worker.proof import Change
 
 _SLOW_SECONDS = 2.0
 """A model whose predictions take longer is not asked hundreds of times."""
@@ -144,6 +145,8 @@ class _Check:
         self._scratch = scratch
         self._say = say
         self._load_printed_bytes = 0
+        self._changes: Sequence[Change] = tuple(Change)
+        """By which rows are made neighbours of the example's."""
 
     async def run(self) -> None:
         package = await self._look_at_files()
@@ -360,6 +363,7 @@ class _Check:
                 if not error.ended:
                     raise
                 # What ended it are the example's neighbours, which a gateway leaves out then, too.
+                self._changes = ()
                 await subject.start(timeout_seconds=self._limits.load_seconds, neighbours=False)
         except WorkerFailed as error:
             self.skip_reason = "It was not looked at, as a worker does not always load it."
@@ -386,7 +390,7 @@ class _Check:
             self._add(Look.NEIGHBOURS, Verdict.SKIPPED, "Its example has no rows that could have neighbours.")
         else:
             self._say("asking its rows among others")
-            self.findings.append(await look_at_neighbours(body, ask, batchable=self.batchable))
+            self.findings.append(await look_at_neighbours(body, ask, self._changes, batchable=self.batchable))
         await self._watch_growth(subject, example, body)
         if any(one.verdict is Verdict.BROKEN for one in self.findings if one.look is Look.GROWTH):
             self.skip_reason = "It was not looked at, as each prediction costs what is never given back."
