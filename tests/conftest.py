@@ -33,7 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     """A process of pytest-xdist has run its share of the tests."""
-    node.config.stash[_VIOLATIONS] += node.workeroutput.get(_OUTPUT, ["a process of the tests told nothing"])
+    told = getattr(node, "workeroutput", {})  # It has none when it died.
+    node.config.stash[_VIOLATIONS] += told.get(_OUTPUT, ["a process of the tests died and told nothing"])
 
 
 @pytest.hookimpl(trylast=True)
