@@ -116,6 +116,8 @@ def _read_spec(entry: Entry, where: str) -> Column | Tensor:
     # files say `optional` instead.
     default = (not entry["optional"]) if "optional" in entry else (None if nested else True)
     required = entry.get("required", default)
+    if "optional" in entry and required is entry["optional"]:
+        raise _broken(where, f"is both required and optional, or neither: both are {_shown(required)}")
     if not isinstance(required, (bool, type(None))):
         raise _broken(where, f"has 'required' as {_shown(required)}; expected true or false")
     if name is None and required is False:

@@ -166,4 +166,17 @@ DIFFERENCES = [
         "predicted one by one, in threads",
         "predicted together where the example proved that right",
     ),
+    Difference(
+        "an ONNX model of several inputs without a signature, sent an array",
+        "500, `INTERNAL_ERROR`",
+        "400, `BAD_REQUEST`: the caller can mend it",
+    ),
+    Difference(
+        "a table for a time series of statsmodels with labels of its rows", "400", "taken: the labels say nothing"
+    ),
+    Difference(
+        "CSV for a model whose type hint is a list",
+        "400",
+        "given to the model as a table, as its own code would be given it",
+    ),
 ]

@@ -242,6 +242,12 @@ def spoiled(entries: Entries, choose: random.Random) -> Entries:
     return changed
 
 
+@pytest.mark.parametrize("said", [True, False])
+def test_a_column_that_is_said_to_be_both_required_and_optional_is_refused(said: bool) -> None:
+    text = json.dumps([{"type": "long", "name": "a", "required": said, "optional": said}])
+    assert "both required and optional" in str(our_refusal("inputs", text))
+
+
 STRICTER = ("twice", "the shape", "the unknown dtype", "'required' as", "name that is not text")
 """What we refuse and MLflow reads: docs/packaging.md lists it."""
 
