@@ -12,11 +12,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
@@ -112,6 +114,8 @@ def _first_answer(command: list[str], workload: models.Workload) -> float:
     started = time.perf_counter()
     process = subprocess.Popen(
         [*command, str(port)],
+        # mlflow starts its server by name.
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -129,7 +133,8 @@ def _first_answer(command: list[str], workload: models.Workload) -> float:
                 return time.perf_counter() - started
         raise ServerFailed(f"{command[0]} gave no right answer within {_START_SECONDS:g} s.")
     finally:
-        os.killpg(process.pid, 15)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)
 
 
