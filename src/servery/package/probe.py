@@ -15,6 +15,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from servery_worker.watch import hide
+
 
 def main() -> None:
     # What a model prints goes to the error output; the answer has the output for itself.
@@ -22,7 +24,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     folder, mlmodel = sys.argv[1], json.load(sys.stdin)
     before = set(sys.modules)
-    sys.meta_path[:] = [_Hiding(finder, frozenset(sys.argv[2:])) for finder in sys.meta_path]
+    hide(sys.argv[2:])
     importers = _watch_imports()
     try:
         error = _try_model(folder, mlmodel)
@@ -70,20 +72,6 @@ def _watch_imports() -> Mapping[str, set[str]]:
 
     builtins.__import__ = watched
     return importers
-
-
-class _Hiding:
-    """A finder of modules that does not find some of them; else as it was."""
-
-    def __init__(self, finder: Any, hidden: frozenset[str]) -> None:
-        self._finder = finder
-        self._hidden = hidden
-
-    def find_spec(self, name: str, *rest: Any) -> Any:
-        return None if name.partition(".")[0] in self._hidden else self._finder.find_spec(name, *rest)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._finder, name)
 
 
 if __name__ == "__main__":

@@ -159,7 +159,9 @@ class Pool:
         self._move(PoolState.FAILED)
 
     def say(self, stage: str) -> None:
-        """Tell what is being done for it while it loads."""
+        """Tell what is being done for it while it loads; the same again is no news."""
+        if stage == self.stage:
+            return
         self.stage = stage
         log.info("%s: %s", self.spec.label, stage)
         self._on_change(self)
