@@ -24,8 +24,8 @@ from servery.names import EndpointName, ModelName, Version
 from servery.package.manifest import Manifest, manifest_of_folder
 from servery.routing import PoolSpec, PoolState, Route, RoutingTable, Share, pool_key
 from servery.serving.batcher import QueueLimits
+from servery.serving.folder_package import FolderPackage
 from servery.serving.gateway import Gateway
-from servery.serving.packages import FolderPackage
 from servery.serving.targets import Served
 from servery.workers.environments.store import Environments
 from servery.workers.pool import LOG_BYTES_MAX, PoolSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,10 @@ from servery.cli.options import (
     WithParent,
     variables_of,
 )
+from servery.names import UriKind, parse_model_uri
+
+if TYPE_CHECKING:
+    from servery.client.records import ModelVersion
 
 _PR_SET_PDEATHSIG = 1
 """prctl(2): the signal to get when the parent ends."""
@@ -97,7 +101,6 @@ def serve(
     insecure_no_auth: InsecureNoAuth = False,
 ) -> int:
     """Serve one model at one address. With nothing else around it."""
-    from servery.client.load import local_package
     from servery.config import ServeConfig, load_config, url_of
     from servery.package.mlmodel import read_mlmodel
 
@@ -112,7 +115,7 @@ def serve(
     }
     config = load_config(ServeConfig, flags)
     check_host(config.host, insecure_no_auth=config.insecure_no_auth)
-    folder, version = local_package(model_uri, server=server, home=config.home)
+    folder, version = _package_to_serve(model_uri, server, config.home)
     read_mlmodel(folder)
     from servery.serving.server import run_serve
 
@@ -124,6 +127,16 @@ def serve(
 
     variables = tuple(sorted(variables_of(env).items()))
     return run_serve(config, Path(folder), model=name, version=number, variables=variables, on_ready=say_ready)
+
+
+def _package_to_serve(uri: str, server: str | None, home: Path) -> tuple[Path, ModelVersion | None]:
+    parsed = parse_model_uri(uri)
+    if parsed.kind is UriKind.FOLDER:
+        # Nothing is fetched: the start need not wait for the client's imports.
+        return Path(parsed.folder or ""), None
+    from servery.client.load import local_package
+
+    return local_package(uri, server=server, home=home)
 
 
 def check_host(host: str, *, insecure_no_auth: bool) -> None:

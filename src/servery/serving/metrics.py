@@ -8,10 +8,13 @@ from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from servery.observability.counts import LATENCY_BOUNDS_SECONDS
 from servery.serving.gateway import Gateway
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
 
 
 def exposition(gateway: Gateway, others: Mapping[int, int]) -> bytes:

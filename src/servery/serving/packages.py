@@ -1,4 +1,4 @@
-"""Where a gateway's packages come from: the control plane that it follows, or a folder that it was given."""
+"""Where a gateway's packages come from: the control plane that it follows."""
 
 from __future__ import annotations
 
@@ -144,17 +144,3 @@ def _download_file(client: httpx.Client, entry: FileEntry, path: Path, given_up:
             file.write(chunk)
     if digest.hexdigest() != entry.sha256:
         raise PackageInvalid(f"The file '{entry.path}' was not received as it was registered.")
-
-
-class FolderPackage:
-    """One package in a folder of the user's: ``servery serve`` reads it where it lies."""
-
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
-        self._folder = folder
-        self._manifest = manifest
-
-    async def fetch(self, spec: PoolSpec) -> tuple[Path, Manifest]:  # noqa: ARG002
-        return self._folder, self._manifest
-
-    def remove(self, spec: PoolSpec) -> None:
-        """The folder is the user's: nothing of it is ever removed."""

@@ -11,12 +11,10 @@ from typing import Protocol
 from urllib.parse import quote, unquote
 
 import orjson
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from servery.clock import Clock
 from servery.errors import NotFound
 from servery.serving.gateway import Gateway
-from servery.serving.metrics import exposition
 from servery.serving.targets import Target
 from servery.version import __version__
 
@@ -74,7 +72,7 @@ class Site:
             b"/readyz": self._ready,
             b"/livez": lambda: Page(200, b"\n"),
             b"/version": lambda: Page(200, __version__.encode()),
-            b"/metrics": lambda: Page(200, exposition(gateway, self._others), CONTENT_TYPE_LATEST.encode()),
+            b"/metrics": self._metrics,
         }
         self.tick()
 
@@ -115,6 +113,12 @@ class Site:
         self._by_path = {f"/endpoints/{quote(name)}/invocations".encode(): target for name, target in targets.items()}
         if self._sole is not None and self._sole in targets:
             self._by_path[b"/invocations"] = targets[self._sole]
+
+    def _metrics(self) -> Page:
+        # Imported here: a start need not wait for what only a scrape uses.
+        from servery.serving.metrics import CONTENT_TYPE, exposition
+
+        return Page(200, exposition(self._gateway, self._others), CONTENT_TYPE)
 
     def _ready(self) -> Page:
         if self._gateway.ready and not self.draining:
