@@ -17,7 +17,7 @@ from servery_worker.flavors import one_line
 from servery_worker.losses import losses_of
 from servery_worker.parameters import enforce_params
 from servery_worker.schema import InvalidInput, Signature, Specs
-from servery_worker.wire import Options
+from servery_worker.wire import Asked, Options
 
 _SHARED_ROWS_MAX = 64
 """A request with more rows is predicted alone: it gains nothing, and its neighbours would wait for it."""
@@ -31,6 +31,11 @@ _DECODERS: dict[Form, Callable[[Any, Specs | None], Any]] = {
     Form.CSV: frame_of_csv,
     Form.PARQUET: frame_of_parquet,
 }
+
+
+Write = Callable[[Any], "tuple[bytes, int]"]
+"""From a model's output, or one request's part of it, to the answer's body and how many bytes its head has (0 where it
+is of one piece); raises Unencodable."""
 
 
 class Call(NamedTuple):
@@ -49,6 +54,8 @@ class Call(NamedTuple):
     """``wire.Options``"""
     coerced: tuple[str, ...] = ()
     """Columns and params of which a value was changed to fit its type."""
+    write: Write | None = None
+    """How the answer is written, where that is not MLflow's JSON."""
 
 
 class Reader:
@@ -64,14 +71,14 @@ class Reader:
         """The keys of tables like those read so far stay as they are."""
         self._layouts.keep()
 
-    def read(self, media_type: int, content: bytes | memoryview, options: int, *, batchable: bool) -> Call:
+    def read(self, asked: Asked, *, batchable: bool) -> Call:
         """One request's call.
 
         Raises:
             BadBody: the body cannot be understood.
             InvalidInput: it breaks the signature.
         """
-        body = read_body(media_type, content, self._signature)
+        body, options = read_body(asked.media_type, asked.body, self._signature), asked.options
         try:
             params = enforce_params(body.params, self._signature.params)
         except InvalidInput:

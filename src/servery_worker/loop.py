@@ -82,9 +82,9 @@ def _answer_batches(connection: socket.socket, stream: io.BufferedIOBase, predic
         if kind != wire.Kind.BATCH:
             raise wire.WireError(f"expected BATCH, got kind {kind}")
         requests = wire.decode_batch(memoryview(payload))
-        answers, timings = predictor.answer([request[1:] for request in requests])
+        answers, timings = predictor.answer([asked for _, asked in requests])
         fitting = fitting_answers(answers, wire.ANSWERS_BYTES_MAX)
-        results = [wire.Result(request[0], *answer) for request, answer in zip(requests, fitting)]
+        results = [wire.Result(id_, *answer) for (id_, _), answer in zip(requests, fitting)]
         connection.sendall(wire.encode_results(results, timings))
         if len(requests) == 1:
             _stay_awake(connection)

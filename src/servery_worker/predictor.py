@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from servery_worker.calls import Call, Reader
-from servery_worker.codecs.answers import plain_answer, rows_of
+from servery_worker.codecs.answers import parts_of, plain_answer, rows_of
 from servery_worker.codecs.bodies import BadBody, Form
 from servery_worker.codecs.json_text import Unencodable, dump_bare, json_writer
 from servery_worker.enforcement import enforce
@@ -23,7 +23,7 @@ from servery_worker.flavors import FAILURES, Loaded, LoadError, load_flavor, one
 from servery_worker.parameters import enforce_params
 from servery_worker.proof import prove
 from servery_worker.schema import Column, InvalidInput, SchemaError, Signature
-from servery_worker.wire import Options, Outcome, Timings
+from servery_worker.wire import Asked, Options, Outcome, Timings
 
 __all__ = ["LoadError", "Predictor", "load", "make_predictor", "prove"]
 
@@ -34,11 +34,12 @@ _PATH = re.compile(r"(?<![\w.~/])/[\w.+@~-]+(?:/[\w.+@~-]+)+/?")
 
 
 class Reply(NamedTuple):
-    """How one request ended; ``body`` and ``coerced`` are those of a ``wire.Result``."""
+    """How one request ended: the fields of a ``wire.Result``."""
 
     outcome: Outcome
     body: bytes
     coerced: tuple[str, ...] = ()
+    head_bytes: int = 0
 
 
 class Predictor:
@@ -72,17 +73,15 @@ class Predictor:
         given = data if signature.is_from_type_hint else enforce(data, signature.inputs)
         return self._predict(given, enforce_params(params, signature.params))
 
-    def answer(self, requests: Sequence[tuple[int, int, memoryview | bytes]]) -> tuple[list[Reply], Timings]:
-        """Answer each request, ``(MediaType, Options, body)``, in order; never raises for a bad one or for what a model
-        does.
-        """
+    def answer(self, requests: Sequence[Asked]) -> tuple[list[Reply], Timings]:
+        """Answer each request, in order; never raises for a bad one or for what a model does."""
         seconds = [0.0, 0.0, 0.0]
         started = perf_counter()
         answers: list[Reply | None] = [None] * len(requests)
         groups: dict[Hashable, list[tuple[int, Call]]] = {}
-        for index, (media_type, options, body) in enumerate(requests):
+        for index, request in enumerate(requests):
             try:
-                call = self.read(media_type, body, options)
+                call = self.read(request)
             except Exception as error:
                 answers[index] = _refusal(error)
             else:
@@ -98,9 +97,9 @@ class Predictor:
                 answers[index] = part
         return [answer for answer in answers if answer is not None], Timings(*seconds)
 
-    def read(self, media_type: int, body: memoryview | bytes, options: int = 0) -> Call:
+    def read(self, asked: Asked) -> Call:
         """One request, ready to be predicted; raises BadBody or InvalidInput."""
-        return self._reader.read(media_type, body, options, batchable=self.batchable)
+        return self._reader.read(asked, batchable=self.batchable)
 
     def share_only(self, key: Hashable) -> None:
         """Rows may be predicted together where they have this key."""
@@ -116,7 +115,14 @@ class Predictor:
         output = self._predict(data, calls[0].params)
         predicted = perf_counter()
         seconds[1] += predicted - joined
-        parts = rows_of(plain_answer(output), [call.row_count for call in calls])
+        counts = [call.row_count for call in calls]
+        parts: list[Any] | None
+        if all(call.write is None for call in calls):
+            parts = rows_of(plain_answer(output), counts)
+        else:
+            parts = parts_of(output, counts)
+            if parts is not None:
+                parts = [plain_answer(part) if call.write is None else part for part, call in zip(parts, calls)]
         seconds[2] += perf_counter() - predicted
         return parts
 
@@ -163,13 +169,17 @@ class Predictor:
 
     def _encode_output(self, output: Any, call: Call) -> Reply:
         try:
-            answer = plain_answer(output)
+            answer = plain_answer(output) if call.write is None else output
         except Exception as error:
             return _unencodable(error)
         return self._encode(answer, call)
 
     def _encode(self, answer: Any, call: Call) -> Reply:
+        """The reply to one call: ``answer`` is plain, or the model's own output where the call is written otherwise."""
         try:
+            if call.write is not None:
+                body, head_bytes = call.write(answer)
+                return Reply(_OK, body, call.coerced, head_bytes)
             text = dump_bare(answer) if call.options & _BARE_NAN else self._dump(answer)
         except Exception as error:
             return _unencodable(error)

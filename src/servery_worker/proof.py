@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from servery_worker.calls import Call
 from servery_worker.codecs.json_text import dump_json, load_json
 from servery_worker.flavors import FAILURES, LoadError
-from servery_worker.wire import MediaType, Outcome
+from servery_worker.wire import Asked, MediaType, Outcome
 
 if TYPE_CHECKING:
     from servery_worker.predictor import Predictor
@@ -50,7 +50,7 @@ def prove(
         return "absent"
     own = mlmodel.get("servery") or {}
     recorded = _read(directory, own["example_output"]) if own.get("example_output") else None
-    [(outcome, body, _)], _ = predictor.answer([(MediaType.JSON, 0, example)])
+    [(outcome, body, *_)], _ = predictor.answer([Asked(MediaType.JSON, example)])
     if recorded is None and outcome in (Outcome.BAD_REQUEST, Outcome.INVALID_INPUT):
         # MLflow saves examples that are no request, such as dates in two forms, with a warning; the model may be good.
         return "absent"
@@ -84,7 +84,7 @@ def _settle_batching(predictor: Predictor, example: bytes) -> None:
     """
     was, predictor.batchable = predictor.batchable, True
     try:
-        call = predictor.read(MediaType.JSON, example)
+        call = predictor.read(Asked(MediaType.JSON, example))
         others = [] if call.key is None else _neighbours(predictor, call, example)
         if not others:
             predictor.batchable = was
@@ -115,7 +115,7 @@ def _neighbours(predictor: Predictor, call: Call, example: bytes) -> list[Call]:
     for change in Change:
         # What the signature refuses will never be in a batch.
         with suppress(Exception):
-            found.append(predictor.read(MediaType.JSON, dump_json(varied(load_json(example), change))))
+            found.append(predictor.read(Asked(MediaType.JSON, dump_json(varied(load_json(example), change)))))
     return [other for other in found if other.key == call.key]
 
 

@@ -13,10 +13,11 @@ LOADED or LOAD_FAILED, then for each BATCH one RESULTS frame with an answer for 
                  find
     LOADED       JSON {"flavor": …, "batchable": …, "example": "matched" | "answered" | "absent" | "failed" | "unasked"}
     LOAD_FAILED  JSON {"cause": one sentence}
-    BATCH        u32 count, count × (u64 id, u8 media type, u8 options, u32 body length), the bodies one after another
+    BATCH        u32 count, count × (u64 id, u8 media type, u8 answer type, u8 options, u32 head length,
+                 u32 body length), the bodies one after another; the head is the body's first part, where it has one
     RESULTS      u32 count, f64 decode s, f64 predict s, f64 encode s,
-                 count × (u64 id, u8 outcome, u32 body length, u32 note length), each body followed by its note:
-                 the JSON list of names whose values were coerced with loss; no bytes where there are none
+                 count × (u64 id, u8 outcome, u32 head length, u32 body length, u32 note length), each body followed by
+                 its note: the JSON list of names whose values were coerced with loss; no bytes where there are none
 
 WIRE_VERSION grows with every change that an older side would misread; the host refuses a worker of another one.
 This module is imported on both sides and uses the standard library only.
@@ -30,14 +31,14 @@ from collections.abc import Sequence
 from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 
 FRAME = struct.Struct("<IB")
 """Length of what follows the length field (kind and payload), and the kind."""
 COUNT = struct.Struct("<I")
-REQUEST = struct.Struct("<QBBI")
+REQUEST = struct.Struct("<QBBBII")
 RESULTS_HEAD = struct.Struct("<Iddd")
-RESULT = struct.Struct("<QBII")
+RESULT = struct.Struct("<QBIII")
 
 FRAME_BYTES_MAX = 1 << 30
 """A longer frame is a fault of the other side, never waited for."""
@@ -57,11 +58,26 @@ class Kind(IntEnum):
 
 
 class MediaType(IntEnum):
-    """What a body is, decided from its Content-Type by the gateway."""
+    """What a body is, decided from the request's path and Content-Type by the gateway."""
 
     JSON = 1
+    """MLflow's scoring protocol, as are CSV, PARQUET and ARROW."""
     CSV = 2
     PARQUET = 3
+    ARROW = 4
+    """An Arrow IPC stream."""
+    OIP = 5
+    """The Open Inference Protocol over HTTP: JSON, whose end ``head_bytes`` says where raw tensors follow it."""
+    OIP_PROTOBUF = 6
+    """The Open Inference Protocol over gRPC: a ModelInferRequest."""
+
+
+class AnswerType(IntEnum):
+    """In what form the answer to a body of MLflow's protocol is wanted; every other protocol has its own."""
+
+    JSON = 0
+    ARROW = 1
+    PARQUET = 2
 
 
 class Options(IntFlag):
@@ -97,12 +113,25 @@ class WireError(Exception):
     """The other side broke the protocol; the connection is of no more use."""
 
 
+class Asked(NamedTuple):
+    """What one request asks of a worker."""
+
+    media_type: int
+    body: bytes | memoryview
+    options: int = 0
+    answer_type: int = AnswerType.JSON
+    head_bytes: int = 0
+    """How many bytes of the body its head has, where raw tensors follow a head; 0 where the body is of one piece."""
+
+
 class Result(NamedTuple):
     id: int
     outcome: Outcome
     body: bytes
     coerced: tuple[str, ...] = ()
     """Columns and params of which a value was changed to fit, at most COERCED_NAMES_MAX."""
+    head_bytes: int = 0
+    """How many bytes of the body its head has, where raw tensors follow it; else 0."""
 
 
 class Timings(NamedTuple):
@@ -117,26 +146,28 @@ def frame(kind: int, payload: bytes) -> bytes:
     return FRAME.pack(len(payload) + 1, kind) + payload
 
 
-def encode_batch(requests: Sequence[tuple[int, int, int, bytes]]) -> list[bytes]:
-    """The pieces of a BATCH frame of ``(id, MediaType, Options, body)``, to be written in order: one head, then each
-    body uncopied.
-    """
+def encode_batch(requests: Sequence[tuple[int, Asked]]) -> list[bytes | memoryview]:
+    """The pieces of a BATCH frame of requests with their ids, to be written in order: a head, then the bodies."""
     heads = [COUNT.pack(len(requests))]
-    heads += [REQUEST.pack(id_, media_type, options, len(body)) for id_, media_type, options, body in requests]
+    heads += [
+        REQUEST.pack(id_, media_type, answer_type, options, head_bytes, len(body))
+        for id_, (media_type, body, options, answer_type, head_bytes) in requests
+    ]
     head = b"".join(heads)
-    bodies = [body for _, _, _, body in requests]
+    bodies = [asked.body for _, asked in requests]
     length = 1 + len(head) + sum(map(len, bodies))
     return [FRAME.pack(length, Kind.BATCH) + head, *bodies]
 
 
-def decode_batch(payload: memoryview) -> list[tuple[int, int, int, memoryview]]:
-    """The requests of a BATCH payload; the bodies are views into it."""
+def decode_batch(payload: memoryview) -> list[tuple[int, Asked]]:
+    """The requests of a BATCH payload with their ids; the bodies are views into it."""
     (count,) = COUNT.unpack_from(payload, 0)
     position = COUNT.size + count * REQUEST.size
     requests = []
-    for index in range(count):
-        id_, media_type, options, length = REQUEST.unpack_from(payload, COUNT.size + index * REQUEST.size)
-        requests.append((id_, media_type, options, payload[position : position + length]))
+    for offset in range(COUNT.size, position, REQUEST.size):
+        id_, media_type, answer_type, options, head_bytes, length = REQUEST.unpack_from(payload, offset)
+        body = payload[position : position + length]
+        requests.append((id_, Asked(media_type, body, options, answer_type, head_bytes)))
         position += length
     if position != len(payload):
         raise WireError(f"a BATCH of {len(payload)} bytes whose parts add up to {position}")
@@ -146,9 +177,9 @@ def decode_batch(payload: memoryview) -> list[tuple[int, int, int, memoryview]]:
 def encode_results(results: Sequence[Result], timings: Timings) -> bytes:
     """A whole RESULTS frame."""
     heads, bodies = [RESULTS_HEAD.pack(len(results), *timings)], []
-    for id_, outcome, body, coerced in results:
+    for id_, outcome, body, coerced, head_bytes in results:
         note = json.dumps(coerced).encode() if coerced else b""
-        heads.append(RESULT.pack(id_, outcome, len(body), len(note)))
+        heads.append(RESULT.pack(id_, outcome, head_bytes, len(body), len(note)))
         bodies += [body, note]
     return frame(Kind.RESULTS, b"".join(heads + bodies))
 
@@ -164,10 +195,12 @@ def decode_results(payload: bytes) -> tuple[list[Result], Timings]:
         position = RESULTS_HEAD.size + count * RESULT.size
         results = []
         for offset in range(RESULTS_HEAD.size, position, RESULT.size):
-            id_, outcome, length, note_length = RESULT.unpack_from(payload, offset)
+            id_, outcome, head_bytes, length, note_length = RESULT.unpack_from(payload, offset)
             note = position + length
+            if head_bytes > length:
+                raise WireError(f"RESULTS with a head of {head_bytes} bytes in a body of {length}")
             coerced = _read_note(payload[note : note + note_length]) if note_length else ()
-            results.append(Result(id_, _OUTCOMES[outcome], payload[position:note], coerced))
+            results.append(Result(id_, _OUTCOMES[outcome], payload[position:note], coerced, head_bytes))
             position = note + note_length
     except (struct.error, IndexError) as error:
         raise WireError(f"RESULTS that end early or hold an unknown outcome: {error}") from None

@@ -36,7 +36,7 @@ import servery
 from servery.errors import InvalidInput
 from servery.serving.answers import refusal_of
 from servery_worker.predictor import LoadError, Predictor, load
-from servery_worker.wire import MediaType, Options, Outcome
+from servery_worker.wire import Asked, MediaType, Options, Outcome
 from tests.models import by_value
 from tests.servers import serving
 
@@ -288,8 +288,8 @@ def theirs(client: TestClient, body: Any) -> tuple[int, Any]:
 
 
 def ours(predictor: Predictor, body: Any) -> tuple[int, Any]:
-    request = (MediaType.JSON, Options.BARE_NAN, json.dumps(body).encode())
-    [(outcome, answer, _)], _ = predictor.answer([request])
+    request = Asked(MediaType.JSON, json.dumps(body).encode(), Options.BARE_NAN)
+    [(outcome, answer, *_)], _ = predictor.answer([request])
     return (200, json.loads(answer)) if outcome is Outcome.OK else refusal_of(outcome, answer)[:2]
 
 

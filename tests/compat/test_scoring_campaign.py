@@ -25,7 +25,7 @@ from servery.serving.answers import refusal_of, status_of
 from servery_worker.flavors import Loaded
 from servery_worker.predictor import Predictor
 from servery_worker.schema import Signature
-from servery_worker.wire import Outcome
+from servery_worker.wire import Asked, Outcome
 from tests.compat.scoring_cases import Case, Group, groups
 from tests.compat.scoring_differences import DIFFERENCES, Scored
 
@@ -85,7 +85,7 @@ class Servers:
             media_type = media_type_of(case.content_type.encode())
         except UnsupportedMediaType as error:
             return Scored(*status_of(error), str(error))
-        [(outcome, body, _)], _ = self._ours.answer([(media_type, 0, case.body)])
+        [(outcome, body, *_)], _ = self._ours.answer([Asked(media_type, case.body)])
         if outcome is not Outcome.OK:
             return Scored(*refusal_of(outcome, body))
         return Scored(200, "", json.loads(body)["predictions"] if b"prompt" not in case.body else body.decode())

@@ -32,7 +32,7 @@ from starlette.testclient import TestClient
 from servery_worker.parameters import enforce_params
 from servery_worker.predictor import Predictor, load
 from servery_worker.schema import InvalidInput
-from servery_worker.wire import MediaType, Outcome
+from servery_worker.wire import Asked, MediaType, Outcome
 
 
 class Describer(BaseEstimator):  # type: ignore[misc]
@@ -421,7 +421,7 @@ def predictors(folders: dict[str, Path]) -> dict[str, Predictor]:
 
 
 def ours(predictor: Predictor, body: bytes, media_type: int) -> tuple[Outcome, Any]:
-    [(outcome, answer, _)], _ = predictor.answer([(media_type, 0, memoryview(body))])
+    [(outcome, answer, *_)], _ = predictor.answer([Asked(media_type, memoryview(body))])
     return outcome, json.loads(answer) if outcome is Outcome.OK else answer.decode()
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from servery.package.reader import load_folder
 from servery_worker.codecs.json_text import dump_json
-from servery_worker.wire import MediaType, Options, Outcome
+from servery_worker.wire import Asked, MediaType, Outcome
 from tests.flavors.compare import difference
 from tests.flavors.environments import ROOT
 from tests.flavors.pages import EXAMPLES, FOLDER, pages
@@ -66,7 +66,7 @@ def test_it_answers_as_stock_mlflow_whoever_saved_it(flavor: str, number: int, c
     for kind in ("stock", "ours") if case.ours else ("stock",):
         assert difference(asked["stock"], asked[kind], case.tolerance) is None, kind
         predictor = load_folder(place / kind).predictor
-        answers, _ = predictor.answer([(MediaType.JSON, Options(0), dump_json(body)) for body in asked["bodies"]])
+        answers, _ = predictor.answer([Asked(MediaType.JSON, dump_json(body)) for body in asked["bodies"]])
         assert [outcome for outcome, *_ in answers] == [Outcome.OK] * len(answers), answers
         given = [json.loads(body) for _, body, *_ in answers]
         assert difference(asked["stock"], given, case.tolerance) is None, kind

@@ -31,7 +31,7 @@ from servery.workers.environments.store import Environments
 from servery.workers.pool import LOG_BYTES_MAX, PoolSettings
 from servery.workers.request import Answer, Request
 from servery.workers.worker import Worker
-from servery_worker.wire import MediaType, Outcome
+from servery_worker.wire import Asked, MediaType, Outcome
 from tests.models import HANG, NORMAL, SLEEP, echo_body, is_echo
 
 pytestmark = pytest.mark.anyio
@@ -94,8 +94,7 @@ class Kitchen:
     def ask(self, nonce: int, action: int = NORMAL, *, timeout_seconds: float = 20) -> asyncio.Future[Answer]:
         done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         request = Request(
-            json.dumps(echo_body(nonce, action)).encode(),
-            MediaType.JSON,
+            Asked(MediaType.JSON, json.dumps(echo_body(nonce, action)).encode()),
             number=next(self._numbers),
             arrived=self.clock.monotonic(),
             timeout_seconds=timeout_seconds,

@@ -19,7 +19,7 @@ from servery.clock import Clock
 from servery.workers.environments.variables import launch
 from servery.workers.request import Answer, Request
 from servery.workers.worker import Worker, WorkerFailed, WorkerState
-from servery_worker.wire import MediaType
+from servery_worker.wire import Asked, MediaType
 
 _LOG_BYTES_MAX = 32 << 20
 _LOOK_SECONDS = 0.2
@@ -174,8 +174,7 @@ class Subject:
     def _request(self, body: bytes, timeout_seconds: float, take: Callable[[Request, Answer], None]) -> Request:
         self._number += 1
         return Request(
-            body,
-            MediaType.JSON,
+            Asked(MediaType.JSON, body),
             number=self._number,
             arrived=self._clock.monotonic(),
             timeout_seconds=timeout_seconds,

@@ -43,11 +43,11 @@ def answer_here(model: LoadedModel, body: bytes, content_type: str) -> Any:
         CallerError: the request is none, or breaks the signature.
         PredictFailed: the model raised.
     """
-    from servery_worker.wire import MediaType, Outcome
+    from servery_worker.wire import Asked, MediaType, Outcome
 
     others = {"text/csv": MediaType.CSV, "application/vnd.apache.parquet": MediaType.PARQUET}
     media_type = others.get(content_type, MediaType.JSON)
-    [(outcome, answer, _)], _ = model.predictor.answer([(media_type, 0, body)])
+    [(outcome, answer, *_)], _ = model.predictor.answer([Asked(media_type, body)])
     if outcome is Outcome.OK:
         return json.loads(answer)
     refused = outcome in (Outcome.BAD_REQUEST, Outcome.INVALID_INPUT)

@@ -35,7 +35,7 @@ from servery_worker.predictor import Predictor, make_predictor
 from servery_worker.proof import first_difference
 from servery_worker.schema import Column, SchemaError, Signature
 from servery_worker.schema import InvalidInput as BreaksSignature
-from servery_worker.wire import MediaType, Outcome
+from servery_worker.wire import Asked, MediaType, Outcome
 
 MLFLOW_FORMAT_VERSION = "3.17.2"
 """The MLflow release whose format is written; stock clients read it from ``mlflow_version``."""
@@ -251,7 +251,7 @@ def _predict(predictor: Predictor, example: Example) -> Any:
 
 
 def _answer(predictor: Predictor, example: Example) -> bytes:
-    [(outcome, body, _)], _ = predictor.answer([(MediaType.JSON, 0, example.serving_json)])
+    [(outcome, body, *_)], _ = predictor.answer([Asked(MediaType.JSON, example.serving_json)])
     if outcome != Outcome.OK:
         cause = body.decode(errors="replace")
         raise PredictFailed(f"The model does not answer its input example as a request: {cause}")

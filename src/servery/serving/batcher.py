@@ -101,7 +101,7 @@ class Batcher:
             Unavailable: the version has failed on this gateway.
         """
         limits = self._limits
-        size = len(request.body)
+        size = request.body_bytes
         if len(self._waiting) >= limits.requests_max or (
             self._waiting and self._bytes_waiting + size > limits.bytes_max
         ):
@@ -146,7 +146,7 @@ class Batcher:
                 waiting.clear()
                 waiting.extend(kept)
                 late += over
-        self._bytes_waiting = sum(len(request.body) for request in self._waiting)
+        self._bytes_waiting = sum(request.body_bytes for request in self._waiting)
         # Last of all: a caller that is answered may have its next request admitted within this very call.
         for request in late:
             request.refuse(DeadlinePassed(request.timeout_seconds))
@@ -206,10 +206,10 @@ class Batcher:
             if len(waiting) == 1:
                 count = 1
             else:
-                sizes = [len(request.body) for request in islice(waiting, BATCH_REQUESTS_MAX)]
+                sizes = [request.body_bytes for request in islice(waiting, BATCH_REQUESTS_MAX)]
                 count = close_batch(sizes, batchable=self.pool.batchable)
             candidates = [waiting.popleft() for _ in range(count)]
-            self._bytes_waiting -= sum(len(request.body) for request in candidates)
+            self._bytes_waiting -= sum(request.body_bytes for request in candidates)
         return [request for request in candidates if not self._expired(request, now)]
 
     def _note_empty(self) -> None:

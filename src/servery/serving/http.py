@@ -16,12 +16,12 @@ from typing import cast
 import httptools
 
 from servery.errors import BodyTooLarge, LimitError, ServeryError
-from servery.serving.admission import media_type_of, nan_options_of, timeout_seconds_of
-from servery.serving.answers import REASONS, coerced_names, error_body, refusal_of, status_of
-from servery.serving.site import Page, Site
-from servery.serving.targets import Choice, Target
+from servery.serving.admission import timeout_seconds_of
+from servery.serving.answers import REASONS, coerced_names, status_of
+from servery.serving.dialects.dialect import Dialect, Operation, Refusal, Reply, method_not_allowed
+from servery.serving.site import Site
+from servery.serving.targets import Choice
 from servery.workers.request import Answer, Request
-from servery_worker.wire import Outcome
 
 HEAD_BYTES_MAX = 16 << 10
 HEADERS_MAX = 100
@@ -35,24 +35,16 @@ UNREAD_SECONDS_MAX = 60
 LINGER_SECONDS = 2
 """How long the rest of a refused request is read and dropped, so that its answer is not lost to a reset."""
 
-_WANTED = frozenset(
+WANTED = frozenset(
     {
         *(b"content-type", b"content-encoding", b"content-length", b"expect"),
         *(b"x-request-id", b"x-request-timeout-ms", b"x-servery-nan"),
     }
 )
 
+"""The headers that are kept, by their names in lower case; the others are counted and dropped."""
+
 log = logging.getLogger(__name__)
-
-
-class Refusal(Exception):
-    """An answer that was decided by the protocol alone."""
-
-    def __init__(self, status: HTTPStatus, error_code: str, message: str, *, headers: bytes = b"") -> None:
-        super().__init__(message)
-        self.status = status
-        self.error_code = error_code
-        self.headers = headers
 
 
 class Exchange:
@@ -67,6 +59,7 @@ class Exchange:
         "headers",
         "keep_alive",
         "method",
+        "operation",
         "path",
         "refusal",
         "request",
@@ -82,6 +75,7 @@ class Exchange:
         self.body_bytes = 0
         self.keep_alive = True
         self.refusal: Exception | None = None
+        self.operation: Operation | None = None
         self.request: Request | None = None
         self.choice: Choice | None = None
 
@@ -179,7 +173,7 @@ class HttpProtocol(asyncio.Protocol):
         incoming.headers += 1
         incoming.head_bytes += len(name) + len(value)
         name = name.lower()
-        if name in _WANTED:
+        if name in WANTED:
             incoming.head[name] = value
 
     def on_headers_complete(self) -> None:
@@ -270,59 +264,50 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _begin(self, exchange: Exchange) -> None:
+        path, _, _ = exchange.path.partition(b"?")
         try:
             if exchange.refusal is not None:
                 raise exchange.refusal
-            path, _, _ = exchange.path.partition(b"?")
-            target = self._site.target(path)
-            if target is not None:
-                self._invoke(exchange, target)
+            operation = self._site.operation(path)
+            if operation is not None:
+                self._invoke(exchange, operation)
             else:
-                self._show(exchange, self._site.page(path))
+                self._send(exchange, self._site.page(exchange.method, path, exchange.body))
         except ServeryError as error:
             self._refuse(exchange, error)
         except Refusal as refusal:
-            body = error_body(refusal.error_code, str(refusal))
-            self._send(exchange, refusal.status, body, headers=refusal.headers)
+            reply = self._dialect(exchange).refusal(refusal.status, refusal.error_code, str(refusal))
+            self._send(exchange, reply, refusal.headers)
 
-    def _invoke(self, exchange: Exchange, target: Target) -> None:
+    def _invoke(self, exchange: Exchange, operation: Operation) -> None:
         if exchange.method != b"POST":
-            raise _method_not_allowed(exchange.method, b"POST")
-        site, head = self._site, exchange.head
+            raise method_not_allowed(exchange.method, b"POST")
+        site, head, target = self._site, exchange.head, operation.target
         encoding = head.get(b"content-encoding", b"identity")
         if encoding.lower() != b"identity":
             raise _encoding_not_supported(encoding)
-        media_type = media_type_of(head.get(b"content-type"))
-        timeout, nan = head.get(b"x-request-timeout-ms"), head.get(b"x-servery-nan")
+        body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
         request = Request(
-            exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body),
-            media_type,
-            target.options if nan is None else target.options | nan_options_of(nan),
+            operation.dialect.ask(head, body, target.options),
             number=next(site.numbers),
             arrived=site.clock.monotonic(),
-            timeout_seconds=timeout_seconds_of(timeout, default_seconds=site.request_timeout_seconds),
+            timeout_seconds=timeout_seconds_of(
+                head.get(b"x-request-timeout-ms"), default_seconds=site.request_timeout_seconds
+            ),
             on_answer=self._answered,
             on_refusal=self._refused,
         )
-        exchange.choice = target.admit(request)
+        exchange.operation = operation
+        exchange.choice = target.admit(request, operation.pinned)
         exchange.request = request
-
-    def _show(self, exchange: Exchange, page: Page | None) -> None:
-        if page is None:
-            path = exchange.path.partition(b"?")[0].decode("latin-1")[:200]
-            raise Refusal(HTTPStatus.NOT_FOUND, "ENDPOINT_NOT_FOUND", f"There is nothing at {path}.")
-        if exchange.method not in {b"GET", b"HEAD"}:
-            raise _method_not_allowed(exchange.method, b"GET, HEAD")
-        self._send(exchange, page.status, page.body, content_type=page.content_type)
 
     def _answered(self, request: Request, answer: Answer) -> None:
         exchange = self._current
-        if exchange is None or exchange.request is not request or exchange.choice is None:
+        if exchange is None or exchange.request is not request:
             return
-        status, body = HTTPStatus.OK.value, answer.body
-        if answer.outcome is not Outcome.OK:
-            status, error_code, message = refusal_of(answer.outcome, answer.body)
-            body = error_body(error_code, message)
+        choice, operation = exchange.choice, exchange.operation
+        if choice is None or operation is None:
+            return
         decode, predict, encode = answer.timings
         headers = b'Server-Timing: queue;dur=%.3f, batch;desc="%d", compute;dur=%.3f\r\n' % (
             answer.queue_seconds * 1000,
@@ -330,9 +315,9 @@ class HttpProtocol(asyncio.Protocol):
             (decode + predict + encode) * 1000,
         )
         if answer.coerced:
-            exchange.choice.counts.add_coerced()
+            choice.counts.add_coerced()
             headers += b"X-Servery-Coerced: %b\r\n" % coerced_names(answer.coerced)
-        self._send(exchange, status, body, headers=headers)
+        self._send(exchange, operation.dialect.reply(answer, operation, choice), headers)
         self._advance()
 
     def _refused(self, request: Request, error: ServeryError) -> None:
@@ -343,22 +328,20 @@ class HttpProtocol(asyncio.Protocol):
         self._advance()
 
     def _refuse(self, exchange: Exchange, error: ServeryError) -> None:
-        status, error_code = status_of(error)
         headers = b""
         if isinstance(error, LimitError) and (seconds := error.retry_after_seconds) is not None:
             headers = b"Retry-After: %d\r\n" % seconds
-        self._send(exchange, status, error_body(error_code, error.message), headers=headers)
+        self._send(exchange, self._dialect(exchange).refusal(*status_of(error), error.message), headers)
 
-    def _send(
-        self,
-        exchange: Exchange,
-        status: int,
-        body: bytes,
-        *,
-        headers: bytes = b"",
-        content_type: bytes = b"application/json",
-    ) -> None:
+    def _dialect(self, exchange: Exchange) -> Dialect:
+        """In which the exchange is refused, whether or not its path calls anything."""
+        return self._site.dialect(exchange.path) if exchange.operation is None else exchange.operation.dialect
+
+    def _send(self, exchange: Exchange, reply: Reply, headers: bytes = b"") -> None:
+        """Write the answer, with ``headers`` besides its own."""
         site, choice, request = self._site, exchange.choice, exchange.request
+        status, body, content_type, own_headers = reply
+        headers += own_headers
         if choice is not None and request is not None:
             headers += b"X-Model-Version: %b\r\n" % choice.header
             choice.counts.add(status, site.clock.monotonic() - request.arrived)
@@ -405,11 +388,6 @@ def _request_id(exchange: Exchange) -> bytes | None:
     if given and len(given) <= REQUEST_ID_LENGTH_MAX and given.isascii():
         return given
     return None
-
-
-def _method_not_allowed(method: bytes, allowed: bytes) -> Refusal:
-    message = f"The method {method.decode('latin-1')} is not allowed here; use {allowed.decode()}."
-    return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "BAD_REQUEST", message, headers=b"Allow: %b\r\n" % allowed)
 
 
 def _encoding_not_supported(encoding: bytes) -> Refusal:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
+from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import quote, unquote
 
@@ -14,9 +14,13 @@ import orjson
 
 from servery.clock import Clock
 from servery.errors import NotFound
+from servery.serving.dialects.dialect import Dialect, Operation, Refusal, Reply, method_not_allowed
+from servery.serving.dialects.mlflow import MlflowDialect
 from servery.serving.gateway import Gateway
 from servery.serving.targets import Target
 from servery.version import __version__
+
+_MLFLOW = MlflowDialect()
 
 
 class Connection(Protocol):
@@ -27,15 +31,6 @@ class Connection(Protocol):
 
     def close_when_idle(self) -> None:
         """End the connection unless a request is under way on it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """An answer that needs no model: a probe, the metrics."""
-
-    status: int
-    body: bytes
-    content_type: bytes = b"application/json"
 
 
 class Site:
@@ -64,35 +59,49 @@ class Site:
         self._sole = sole
         self._request_id_prefix = request_id_prefix
         self._others: Counter[int] = Counter()
-        self._by_path: dict[bytes, Target] = {}
-        self._by_path_of: dict[str, Target] | None = None
-        self._pages: dict[bytes, Callable[[], Page]] = {
+        self._operations: dict[bytes, Operation] = {}
+        self._operations_of: dict[str, Target] | None = None
+        self._pages: dict[bytes, Callable[[], Reply]] = {
             b"/ping": self._ready,
             b"/health": self._ready,
             b"/readyz": self._ready,
-            b"/livez": lambda: Page(200, b"\n"),
-            b"/version": lambda: Page(200, __version__.encode()),
+            b"/livez": lambda: Reply(200, b"\n"),
+            b"/version": lambda: Reply(200, __version__.encode()),
             b"/metrics": self._metrics,
         }
         self.tick()
 
-    def target(self, path: bytes) -> Target | None:
-        """The endpoint that a path calls, as things stand now.
+    def operation(self, path: bytes) -> Operation | None:
+        """What a path asks for, as things stand now; None where it calls no endpoint.
 
         Raises:
             NotFound: the path is an endpoint's, and there is no such endpoint.
         """
-        if self._by_path_of is not self._gateway.targets:
+        if self._operations_of is not self._gateway.targets:
             self._index(self._gateway.targets)
-        target = self._by_path.get(path)
-        if target is None and path.startswith(b"/endpoints/") and path.endswith(b"/invocations"):
+        operation = self._operations.get(path)
+        if operation is None and path.startswith(b"/endpoints/") and path.endswith(b"/invocations"):
             name = unquote(path.removeprefix(b"/endpoints/").removesuffix(b"/invocations").decode("latin-1"))
             raise NotFound("Endpoint", name[:100])
-        return target
+        return operation
 
-    def page(self, path: bytes) -> Page | None:
+    def dialect(self, path: bytes) -> Dialect:  # noqa: ARG002
+        """What is spoken at a path, whether or not it calls anything."""
+        return _MLFLOW
+
+    def page(self, method: bytes, path: bytes, body: Sequence[bytes]) -> Reply:  # noqa: ARG002
+        """What needs no worker: a probe, the metrics.
+
+        Raises:
+            Refusal: there is nothing at the path, or not for this method.
+        """
         make = self._pages.get(path)
-        return None if make is None else make()
+        if make is None:
+            where = path.decode("latin-1")[:200]
+            raise Refusal(HTTPStatus.NOT_FOUND, "ENDPOINT_NOT_FOUND", f"There is nothing at {where}.")
+        if method not in {b"GET", b"HEAD"}:
+            raise method_not_allowed(method, b"GET, HEAD")
+        return make()
 
     def count_other(self, status: int) -> None:
         """Count an answer that no version was asked for."""
@@ -109,18 +118,21 @@ class Site:
             connection.check(self.second)
 
     def _index(self, targets: dict[str, Target]) -> None:
-        self._by_path_of = targets
-        self._by_path = {f"/endpoints/{quote(name)}/invocations".encode(): target for name, target in targets.items()}
+        self._operations_of = targets
+        self._operations = {
+            f"/endpoints/{quote(name)}/invocations".encode(): Operation(_MLFLOW, target)
+            for name, target in targets.items()
+        }
         if self._sole is not None and self._sole in targets:
-            self._by_path[b"/invocations"] = targets[self._sole]
+            self._operations[b"/invocations"] = Operation(_MLFLOW, targets[self._sole])
 
-    def _metrics(self) -> Page:
+    def _metrics(self) -> Reply:
         # Imported here: a start need not wait for what only a scrape uses.
         from servery.serving.metrics import CONTENT_TYPE, exposition
 
-        return Page(200, exposition(self._gateway, self._others), CONTENT_TYPE)
+        return Reply(200, exposition(self._gateway, self._others), CONTENT_TYPE)
 
-    def _ready(self) -> Page:
+    def _ready(self) -> Reply:
         if self._gateway.ready and not self.draining:
-            return Page(200, b"\n")
-        return Page(503, orjson.dumps({"error_code": "TEMPORARILY_UNAVAILABLE", "message": "Not ready."}))
+            return Reply(200, b"\n")
+        return Reply(503, orjson.dumps({"error_code": "TEMPORARILY_UNAVAILABLE", "message": "Not ready."}))

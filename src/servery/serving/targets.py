@@ -11,7 +11,7 @@ from servery.observability.counts import RequestCounts
 from servery.routing import PoolKey, PoolState, Route, pick
 from servery.serving.batcher import Batcher
 from servery.workers.pool import Pool
-from servery.workers.request import NO_OPTIONS, Request
+from servery.workers.request import Request
 from servery_worker.wire import Options
 
 
@@ -45,7 +45,7 @@ class Target:
     def __init__(self, route: Route, choices: Mapping[PoolKey, Choice], random: Random) -> None:
         self.endpoint = route.endpoint
         self.route = route
-        self.options = Options.STRICT if route.strict else NO_OPTIONS
+        self.options = Options.STRICT if route.strict else Options(0)
         """What every request of the endpoint asks of its worker."""
         self._choices = choices
         self._only = choices[route.shares[0].pool] if len(route.shares) == 1 else None
@@ -55,13 +55,13 @@ class Target:
     def choices(self) -> tuple[Choice, ...]:
         return tuple(self._choices.values())
 
-    def admit(self, request: Request) -> Choice:
-        """The one way in, for every protocol: choose a version, and queue the request for it.
+    def admit(self, request: Request, pinned: Choice | None = None) -> Choice:
+        """The one way in, for every protocol: choose a version, unless one is ``pinned``, and queue the request for it.
 
         Raises:
             QueueFull, Unavailable: the request was not taken.
         """
-        choice = self._only or self._choices[pick(self.route, self._random.random())]
+        choice = pinned or self._only or self._choices[pick(self.route, self._random.random())]
         choice.served.batcher.admit(request, endpoint=self.endpoint)
         return choice
 

@@ -31,7 +31,7 @@ class Channel(asyncio.Protocol):
     def closed(self) -> bool:
         return self._transport is None
 
-    def send(self, pieces: Sequence[bytes]) -> None:
+    def send(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Write the pieces of whole frames; nothing is sent once the worker has hung up."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.writelines(pieces)

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from servery.errors import ServeryError
-from servery_worker.wire import MediaType, Options, Outcome, Timings
-
-NO_OPTIONS = Options(0)
+from servery_worker.wire import Asked, Outcome, Timings
 
 
 class Answer(NamedTuple):
@@ -16,7 +14,7 @@ class Answer(NamedTuple):
 
     outcome: Outcome
     body: bytes
-    """JSON when the outcome is OK, else one sentence."""
+    """In the form that was asked for when the outcome is OK, else one sentence."""
     batch_requests: int
     """How many requests the worker answered together."""
     queue_seconds: float
@@ -25,6 +23,8 @@ class Answer(NamedTuple):
     """What the worker spent on the whole batch."""
     coerced: tuple[str, ...] = ()
     """Columns and params of which a value was changed to fit its type."""
+    head_bytes: int = 0
+    """How many bytes of the body its head has, where raw tensors follow it; else 0."""
 
 
 class Request:
@@ -37,23 +37,20 @@ class Request:
     __slots__ = (
         "alone",
         "arrived",
-        "body",
+        "asked",
+        "body_bytes",
         "deadline",
         "lost_workers",
-        "media_type",
         "number",
         "on_answer",
         "on_refusal",
-        "options",
         "settled",
         "timeout_seconds",
     )
 
     def __init__(
         self,
-        body: bytes,
-        media_type: MediaType,
-        options: Options = NO_OPTIONS,
+        asked: Asked,
         *,
         number: int,
         arrived: float,
@@ -63,9 +60,8 @@ class Request:
     ) -> None:
         self.number = number
         """Unique on its gateway; the worker repeats it with the answer."""
-        self.body = body
-        self.media_type = media_type
-        self.options = options
+        self.asked = asked
+        self.body_bytes = len(asked.body)
         self.arrived = arrived
         self.deadline = arrived + timeout_seconds
         self.timeout_seconds = timeout_seconds

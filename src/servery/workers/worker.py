@@ -132,7 +132,7 @@ class Worker:
         self._move(WorkerState.BUSY)
         self.batch = batch
         self.batch_sent = self._clock.monotonic()
-        self._channel.send(wire.encode_batch([(one.number, one.media_type, one.options, one.body) for one in batch]))
+        self._channel.send(wire.encode_batch([(one.number, one.asked) for one in batch]))
 
     async def stop(self, *, timeout_seconds: float) -> None:
         """Let it finish its batch, then end its process; kill it when it takes longer."""
@@ -214,8 +214,8 @@ class Worker:
             raise wire.WireError("answers to requests that were not asked")
         count = len(batch)
         answers = [
-            Answer(outcome, body, count, self.batch_sent - request.arrived, timings, coerced)
-            for request, (_, outcome, body, coerced) in zip(batch, results, strict=True)
+            Answer(outcome, body, count, self.batch_sent - request.arrived, timings, coerced, head_bytes)
+            for request, (_, outcome, body, coerced, head_bytes) in zip(batch, results, strict=True)
         ]
         self.batch = ()
         self._move(WorkerState.IDLE)

@@ -39,3 +39,24 @@ def rows_of(answer: Any, counts: list[int]) -> list[Any] | None:
         parts.append(answer[start : start + count])
         start += count
     return parts
+
+
+def parts_of(output: Any, counts: list[int]) -> list[Any] | None:
+    """A batch's output itself, cut into its requests: an array, a list, a frame, a series, or a dict of such. None
+    unless it has one entry for each row."""
+    import numpy as np
+
+    if isinstance(output, dict):
+        columns = {name: parts_of(value, counts) for name, value in output.items()}
+        if not columns or any(parts is None for parts in columns.values()):
+            return None
+        return [{name: parts[index] for name, parts in columns.items() if parts} for index in range(len(counts))]
+    is_table = is_frame(output) or is_series(output)
+    is_array = isinstance(output, np.ndarray) and output.ndim > 0
+    if not (is_table or is_array or isinstance(output, list)) or len(output) != sum(counts):
+        return None
+    rows, parts, start = output.iloc if is_table else output, [], 0
+    for count in counts:
+        parts.append(rows[start : start + count])
+        start += count
+    return parts

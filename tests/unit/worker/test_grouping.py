@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from servery_worker.flavors import Loaded
 from servery_worker.predictor import Predictor
 from servery_worker.schema import Column, ColumnType, InvalidInput, Signature, Specs, Tensor
-from servery_worker.wire import MediaType
+from servery_worker.wire import Asked, MediaType
 
 INTEGERS = st.integers(-3, 3) | st.sampled_from([2**31, -(2**31) - 1, 2**53 + 1, 2**60 + 1, 2**63, 2**64, 2**70])
 CELLS: dict[ColumnType, st.SearchStrategy[Any]] = {
@@ -84,7 +84,7 @@ def describe(data: Any, params: Any) -> Any:
 @given(tables())
 def test_a_request_is_answered_among_others_as_alone(case: tuple[Specs | None, list[dict[str, Any]]]) -> None:
     specs, values = case
-    requests = [(MediaType.JSON, 0, json.dumps(value).encode()) for value in values]
+    requests = [Asked(MediaType.JSON, json.dumps(value).encode()) for value in values]
     together, _ = Predictor("test", Loaded(describe, row_wise=True), Signature(inputs=specs)).answer(requests)
     fresh = Predictor("test", Loaded(describe, row_wise=True), Signature(inputs=specs))
     apart = [fresh.answer([request])[0][0] for request in requests]
@@ -100,7 +100,7 @@ def test_the_fast_way_gives_the_model_what_the_long_way_gives(
     predictor = Predictor("test", Loaded(describe, row_wise=True), Signature(inputs=specs))
     for value in values:
         try:
-            call = predictor.read(MediaType.JSON, json.dumps(value).encode())
+            call = predictor.read(Asked(MediaType.JSON, json.dumps(value).encode()))
         except (InvalidInput, ValueError):
             continue
         if call.layout is None:

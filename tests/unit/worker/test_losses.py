@@ -13,7 +13,7 @@ import pytest
 from servery_worker.flavors import Loaded
 from servery_worker.predictor import Predictor
 from servery_worker.schema import Column, ColumnType, Signature, Specs, Tensor
-from servery_worker.wire import COERCED_NAMES_MAX, MediaType, Options, Outcome
+from servery_worker.wire import COERCED_NAMES_MAX, Asked, MediaType, Options, Outcome
 
 BOOLEAN, INTEGER, LONG, FLOAT = ColumnType.BOOLEAN, ColumnType.INTEGER, ColumnType.LONG, ColumnType.FLOAT
 DOUBLE, STRING, BINARY, DATETIME = ColumnType.DOUBLE, ColumnType.STRING, ColumnType.BINARY, ColumnType.DATETIME
@@ -22,7 +22,7 @@ DOUBLE, STRING, BINARY, DATETIME = ColumnType.DOUBLE, ColumnType.STRING, ColumnT
 def answer(specs: Specs, body: Any, options: int = 0) -> tuple[Outcome, str, tuple[str, ...]]:
     loaded = Loaded(lambda data, params: repr(data), row_wise=False)
     predictor = Predictor("test", loaded, Signature(inputs=specs))
-    [(outcome, text, coerced)], _ = predictor.answer([(MediaType.JSON, options, json.dumps(body).encode())])
+    [(outcome, text, coerced, _)], _ = predictor.answer([Asked(MediaType.JSON, json.dumps(body).encode(), options)])
     return outcome, text.decode(), coerced
 
 
@@ -151,20 +151,22 @@ def test_a_neighbour_in_the_batch_neither_hides_nor_shares_a_loss() -> None:
     loaded = Loaded(lambda data, params: data["a"].tolist(), row_wise=True)
     predictor = Predictor("test", loaded, Signature(inputs=(Column(LONG, "a"),)))
     bodies = [json.dumps(split(cell)).encode() for cell in (1, 1.5, 2)]
-    given, _ = predictor.answer([(MediaType.JSON, 0, body) for body in bodies])
+    given, _ = predictor.answer([Asked(MediaType.JSON, body) for body in bodies])
     assert [reply.coerced for reply in given] == [(), ("a",), ()]
 
 
 @pytest.mark.parametrize(("options", "text"), [(0, "[null,null,null]"), (Options.BARE_NAN, "[NaN,Infinity,-Infinity]")])
 def test_nan_is_null_or_mlflows_bare_word_where_that_is_asked(options: int, text: str) -> None:
     loaded = Loaded(lambda data, params: [float("nan"), float("inf"), float("-inf")], row_wise=False)
-    [(outcome, body, _)], _ = Predictor("test", loaded, None).answer([(MediaType.JSON, options, b'{"inputs": [1]}')])
+    [(outcome, body, *_)], _ = Predictor("test", loaded, None).answer(
+        [Asked(MediaType.JSON, b'{"inputs": [1]}', options)]
+    )
     assert (outcome, body.decode()) == (Outcome.OK, '{"predictions":' + text + "}")
 
 
 def csv_answer(specs: Specs, text: str, options: int = 0) -> tuple[Outcome, str, tuple[str, ...]]:
     predictor = Predictor("test", Loaded(lambda data, _: data, row_wise=None), Signature(inputs=specs))
-    [(outcome, body, coerced)], _ = predictor.answer([(MediaType.CSV, options, text.encode())])
+    [(outcome, body, coerced, _)], _ = predictor.answer([Asked(MediaType.CSV, text.encode(), options)])
     return outcome, body.decode(), coerced
 
 
@@ -172,7 +174,7 @@ def parquet_answer(specs: Specs, values: list[Any], options: int = 0) -> tuple[O
     predictor = Predictor("test", Loaded(lambda data, _: data, row_wise=None), Signature(inputs=specs))
     table = io.BytesIO()
     pd.DataFrame({"a": values}).to_parquet(table)
-    [(outcome, body, coerced)], _ = predictor.answer([(MediaType.PARQUET, options, table.getvalue())])
+    [(outcome, body, coerced, _)], _ = predictor.answer([Asked(MediaType.PARQUET, table.getvalue(), options)])
     return outcome, body.decode(), coerced
 
 
@@ -219,6 +221,6 @@ def test_text_of_a_number_that_is_too_large_is_infinite_and_told(kind: ColumnTyp
 def test_what_is_written_is_written_with_bare_nan_too(options: int) -> None:
     made = {uuid.UUID(int=1): [uuid.UUID(int=2), Outcome.BAD_REQUEST]}
     predictor = Predictor("test", Loaded(lambda data, params: made, row_wise=False), Signature())
-    [(outcome, body, _)], _ = predictor.answer([(MediaType.JSON, options, b'{"inputs": [1]}')])
+    [(outcome, body, *_)], _ = predictor.answer([Asked(MediaType.JSON, b'{"inputs": [1]}', options)])
     assert outcome is Outcome.OK
     assert json.loads(body)["predictions"] == {str(uuid.UUID(int=1)): [str(uuid.UUID(int=2)), 1]}

@@ -14,7 +14,7 @@ import pytest
 from servery_worker.flavors import Loaded
 from servery_worker.predictor import Predictor
 from servery_worker.schema import Column, ColumnType, InvalidInput, Signature
-from servery_worker.wire import MediaType, Outcome
+from servery_worker.wire import Asked, MediaType, Outcome
 
 LARGE = 2**53 + 1
 OPTIONAL = (Column(ColumnType.STRING, "s", required=False), Column(ColumnType.LONG, "n", required=False))
@@ -26,7 +26,7 @@ def predictor_of(*columns: Column) -> Predictor:
 
 def answer(body: Any, media_type: MediaType = MediaType.JSON, *columns: Column) -> tuple[Outcome, Any]:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    [(outcome, text, _)], _ = predictor_of(*(columns or OPTIONAL)).answer([(media_type, 0, content)])
+    [(outcome, text, *_)], _ = predictor_of(*(columns or OPTIONAL)).answer([Asked(media_type, content)])
     return outcome, json.loads(text)["predictions"] if outcome is Outcome.OK else text.decode()
 
 
@@ -83,7 +83,7 @@ def test_the_model_gets_pandas_nullable_type_only_where_there_is_a_null(
         Signature(inputs=(Column(kind, "n", required=False),)),
     )
     for value in ({"inputs": {"n": cells}}, {"dataframe_records": [{"n": cell} for cell in cells]}):
-        [(_, text, _)], _ = predictor.answer([(MediaType.JSON, 0, json.dumps(value).encode())])
+        [(_, text, *_)], _ = predictor.answer([Asked(MediaType.JSON, json.dumps(value).encode())])
         assert json.loads(text) == {"predictions": dtype}
 
 

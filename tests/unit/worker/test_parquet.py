@@ -15,14 +15,14 @@ import pytest
 from servery_worker.flavors import Loaded
 from servery_worker.predictor import Predictor, Reply
 from servery_worker.schema import Column, ColumnType, Signature
-from servery_worker.wire import MediaType, Outcome
+from servery_worker.wire import Asked, MediaType, Outcome
 
 FRAME = pd.DataFrame({"a": [1.5, 2.5], "s": ["x", "y"]}, index=["r", "q"])
 
 
 def answer(body: bytes, *columns: Column) -> Reply:
     loaded = Loaded(lambda data, params: data.to_dict(orient="records"), row_wise=False)
-    [reply], _ = Predictor("test", loaded, Signature(inputs=columns or None)).answer([(MediaType.PARQUET, 0, body)])
+    [reply], _ = Predictor("test", loaded, Signature(inputs=columns or None)).answer([Asked(MediaType.PARQUET, body)])
     return reply
 
 
@@ -34,12 +34,12 @@ def parquet(table: Any, **options: Any) -> bytes:
 
 def test_a_table_is_taken_by_its_columns() -> None:
     reply = answer(FRAME.to_parquet(), Column(ColumnType.STRING, "s"), Column(ColumnType.DOUBLE, "a"))
-    assert reply == (Outcome.OK, b'{"predictions":[{"s":"x","a":1.5},{"s":"y","a":2.5}]}', ())
+    assert reply[:3] == (Outcome.OK, b'{"predictions":[{"s":"x","a":1.5},{"s":"y","a":2.5}]}', ())
 
 
 def test_its_types_must_be_those_of_the_signature_for_nothing_is_cast() -> None:
     reply = answer(FRAME.to_parquet(), Column(ColumnType.LONG, "a"))
-    assert reply == (Outcome.INVALID_INPUT, b"Column 'a': expected long, got float64.", ())
+    assert reply[:3] == (Outcome.INVALID_INPUT, b"Column 'a': expected long, got float64.", ())
 
 
 @pytest.mark.parametrize("body", [b"", b"PAR1", b"a,b\n1,2\n", FRAME.to_parquet()[:-20], FRAME.to_parquet()[20:]])
@@ -64,7 +64,7 @@ def test_a_small_body_that_stands_for_a_huge_table_is_refused(table: Any, monkey
     monkeypatch.setattr("servery_worker.codecs.parquet._DECODED_BYTES_MAX", 4 << 20)
     body = parquet(table, compression="zstd")
     assert len(body) < 10_000
-    assert answer(body) == (Outcome.BAD_REQUEST, b"The Parquet table is larger than 4 MiB when it is decoded.", ())
+    assert answer(body)[:3] == (Outcome.BAD_REQUEST, b"The Parquet table is larger than 4 MiB when it is decoded.", ())
 
 
 def test_an_environment_without_pyarrow_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

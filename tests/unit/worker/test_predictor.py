@@ -14,7 +14,7 @@ import pytest
 from servery_worker.flavors import Loaded
 from servery_worker.predictor import Predictor
 from servery_worker.schema import Column, ColumnType, Param, Signature, Specs, Tensor
-from servery_worker.wire import MediaType, Outcome
+from servery_worker.wire import Asked, MediaType, Outcome
 
 FIELDS = "'dataframe_split', 'dataframe_records', 'instances' or 'inputs'"
 AB = (Column(ColumnType.DOUBLE, "a"), Column(ColumnType.LONG, "b"))
@@ -29,8 +29,8 @@ def predictor_of(
 
 def answers(predictor: Predictor, *bodies: Any, media_type: MediaType = MediaType.JSON) -> list[tuple[Outcome, Any]]:
     texts = [body if isinstance(body, bytes) else json.dumps(body).encode() for body in bodies]
-    given, _ = predictor.answer([(media_type, 0, memoryview(text)) for text in texts])
-    return [(outcome, json.loads(text) if outcome is Outcome.OK else text.decode()) for outcome, text, _ in given]
+    given, _ = predictor.answer([Asked(media_type, memoryview(text)) for text in texts])
+    return [(outcome, json.loads(text) if outcome is Outcome.OK else text.decode()) for outcome, text, *_ in given]
 
 
 def split(names: list[str], *rows: list[Any]) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def test_a_value_that_only_one_answer_cannot_hold_fails_that_one() -> None:
 
 
 def test_timings_are_of_the_whole_batch() -> None:
-    _, timings = predictor_of(Counting(), AB).answer([(MediaType.JSON, 0, json.dumps(row(1, 2)).encode())] * 3)
+    _, timings = predictor_of(Counting(), AB).answer([Asked(MediaType.JSON, json.dumps(row(1, 2)).encode())] * 3)
     assert all(seconds > 0 for seconds in timings)
 
 

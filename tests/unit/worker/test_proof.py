@@ -14,7 +14,7 @@ import pytest
 from servery_worker.flavors import Loaded, LoadError
 from servery_worker.predictor import Predictor, prove
 from servery_worker.schema import Column, ColumnType, Signature
-from servery_worker.wire import MediaType
+from servery_worker.wire import Asked, MediaType
 
 EXAMPLE = {"dataframe_split": {"columns": ["a"], "data": [[1.0], [2.0]]}}
 SIGNATURE = Signature(inputs=(Column(ColumnType.DOUBLE, "a"),))
@@ -170,9 +170,9 @@ def test_only_requests_of_the_form_that_was_proved_share_a_batch(tmp_path: Path)
     like_it = json.dumps(frame_of("a", [2.0])).encode()
     others = [json.dumps({"dataframe_records": [{"a": 1.0, f"x{n}": 2.0}]}).encode() for n in range(300)]
     for body in others:  # Whatever else is asked for, the form that was proved is known again.
-        predictor.answer([(MediaType.JSON, 0, body)])
+        predictor.answer([Asked(MediaType.JSON, body)])
     seen.clear()
-    predictor.answer([(MediaType.JSON, 0, like_it)] * 3 + [(MediaType.JSON, 0, others[0])] * 2)
+    predictor.answer([Asked(MediaType.JSON, like_it)] * 3 + [Asked(MediaType.JSON, others[0])] * 2)
     assert sorted(seen) == [1, 1, 3]
 
 

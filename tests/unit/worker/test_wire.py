@@ -19,17 +19,21 @@ def payload_of(frame: bytes) -> bytes:
 
 
 def test_a_batch_comes_out_as_it_went_in() -> None:
-    requests = [(7, 1, 0, b'{"inputs": [1]}'), (8, 2, 3, b"a,b\n1,2\n"), (9, 1, 1, b"")]
+    requests = [
+        (7, wire.Asked(wire.MediaType.JSON, b'{"inputs": [1]}')),
+        (8, wire.Asked(wire.MediaType.CSV, b"a,b\n1,2\n", 3, wire.AnswerType.ARROW)),
+        (9, wire.Asked(wire.MediaType.OIP, b"{}\0\0", 1, 0, 2)),
+    ]
     frame = b"".join(wire.encode_batch(requests))
     decoded = wire.decode_batch(memoryview(payload_of(frame)))
-    assert [(number, kind, options, bytes(body)) for number, kind, options, body in decoded] == requests
+    assert [(number, asked._replace(body=bytes(asked.body))) for number, asked in decoded] == requests
 
 
 def test_results_come_out_as_they_went_in() -> None:
     results = [
         wire.Result(7, wire.Outcome.OK, b"{}"),
         wire.Result(8, wire.Outcome.MODEL_RAISED, b"no"),
-        wire.Result(9, wire.Outcome.OK, b"[]", ("a", "größe, 2", "\ud800")),
+        wire.Result(9, wire.Outcome.OK, b"[]\0", ("a", "größe, 2", "\ud800"), 2),
     ]
     assert wire.decode_results(payload_of(wire.encode_results(results, TIMINGS))) == (results, TIMINGS)
 
@@ -41,6 +45,7 @@ def test_results_come_out_as_they_went_in() -> None:
         pytest.param(lambda payload: payload + b"x", id="a byte too many"),
         pytest.param(lambda payload: b"", id="nothing at all"),
         pytest.param(lambda payload: b"\xff\xff\xff\xff" + payload[4:], id="a count that is too large"),
+        pytest.param(lambda payload: payload[:37] + b"\x03" + payload[38:], id="a head that is longer than its body"),
         pytest.param(lambda payload: payload[:36] + b"\x63" + payload[37:], id="an outcome that does not exist"),
     ],
 )
@@ -54,7 +59,7 @@ def test_results_that_do_not_add_up_are_refused(spoil: object) -> None:
 @pytest.mark.parametrize("note", [b"[1]", b'"a"', b"[", b"\xff", b"[" * 100_000], ids=repr)
 def test_a_note_that_is_no_list_of_names_is_refused(note: bytes) -> None:
     payload = payload_of(wire.encode_results([wire.Result(7, wire.Outcome.OK, b"{}", ("ab",))], TIMINGS))
-    lengths = wire.RESULT.pack(7, wire.Outcome.OK, 2, len(note))
+    lengths = wire.RESULT.pack(7, wire.Outcome.OK, 0, 2, len(note))
     with pytest.raises(wire.WireError, match="no list of names"):
         wire.decode_results(payload[: wire.RESULTS_HEAD.size] + lengths + b"{}" + note)
 
