@@ -43,7 +43,8 @@ NUMPY_NAMES = {
     Datatype.FP64: "float64",
     Datatype.BYTES: "object",
 }
-"""The numpy dtype that a tensor's ``data`` has, by its datatype; the cells of BYTES are ``bytes``."""
+"""The numpy dtype that a tensor's ``data`` has, by its datatype. The cells of BYTES are ``bytes``, or ``str`` where
+they are text already, or None for a null. Integers or booleans that came with nulls are an array of objects."""
 
 
 @dataclass(frozen=True)

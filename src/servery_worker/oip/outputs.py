@@ -1,0 +1,159 @@
+"""From what a model returned to the tensors of its answer.
+
+An array is one tensor, a frame one a column, a dict one a key; each keeps its dtype. Text is BYTES, and so are objects
+and whatever numpy has no plain type for, as one JSON text each.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from servery_worker.codecs.json_text import Unencodable, array_items, dump_json
+from servery_worker.conversions import is_missing
+from servery_worker.enforcement import listed
+from servery_worker.kinds import is_frame, is_series
+from servery_worker.oip.messages import Datatype, InferRequest, InferResponse, InferTensor
+from servery_worker.oip.raw import object_array
+from servery_worker.schema import InvalidInput, Specs
+
+UNNAMED = "predict"
+"""The output of a model whose signature gives it no name."""
+
+DATATYPES = {
+    "bool": Datatype.BOOL,
+    **{name.lower(): datatype for name, datatype in Datatype.__members__.items() if "INT" in name},
+    "float16": Datatype.FP16,
+    "float32": Datatype.FP32,
+    "float64": Datatype.FP64,
+}
+"""The datatype of a numpy dtype that has one."""
+
+
+def response_of(output: Any, request: InferRequest, specs: Specs | None) -> InferResponse:
+    """The answer to a request: the outputs that it wants, in its order, or all of them.
+
+    Raises:
+        InvalidInput: it wants one that the model does not give.
+        Unencodable: something in the output has no form in any tensor.
+    """
+    tensors = tensors_of(output, [spec.name for spec in specs or ()])
+    if request.outputs:
+        by_name = {tensor.name: tensor for tensor in tensors}
+        for wanted in request.outputs:
+            if wanted.name not in by_name:
+                raise InvalidInput(f"Output {wanted.name!r} is none of the model's, {listed(list(by_name))}.")
+        tensors = [by_name[wanted.name] for wanted in request.outputs]
+    return InferResponse(tensors, request.id)
+
+
+def tensors_of(output: Any, names: Sequence[str | None] = ()) -> list[InferTensor]:
+    """A model's output as tensors; ``names`` are its signature's, None where an output has none."""
+    if is_frame(output):
+        labels = output.columns.tolist()
+        texts = [str(label) for label in labels]
+        if len(set(texts)) != len(texts):
+            raise Unencodable(f"the frame's columns have names that are the same: {listed(labels)}")
+        return [_tensor(text, array_of_values(output.iloc[:, place])) for place, text in enumerate(texts)]
+    if isinstance(output, Mapping) and output and all(isinstance(key, str) for key in output):
+        return [_tensor(str(key), array_of_values(value)) for key, value in output.items()]
+    array = array_of_values(output)
+    given = [name for name in names if name is not None]
+    if len(given) > 1 and array.ndim == 2 and array.shape[1] == len(given):
+        return [_tensor(name, array[:, place]) for place, name in enumerate(given)]
+    return [_tensor(given[0] if len(given) == 1 else _own_name(output), array)]
+
+
+def _own_name(output: Any) -> str:
+    return output.name if is_series(output) and isinstance(output.name, str) else UNNAMED
+
+
+def _tensor(name: str, array: Any) -> InferTensor:
+    datatype = DATATYPES.get(array.dtype.name)
+    if datatype is None and array.dtype.kind == "f":
+        datatype, array = Datatype.FP64, array.astype("float64")
+    return InferTensor(name, datatype or Datatype.BYTES, array.shape, array)
+
+
+def array_of_values(value: Any) -> Any:
+    """An array of at least one dimension: of numbers or booleans, or of objects that are text, bytes or None.
+
+    Raises:
+        Unencodable: a value has no form in JSON either.
+    """
+    import numpy as np
+
+    if is_series(value):
+        value = _series_array(value)
+    if not isinstance(value, np.ndarray):
+        value = _list_array(value if isinstance(value, (list, tuple)) else [value])
+    if value.ndim == 0:
+        value = value.reshape(1)
+    kind = value.dtype.kind
+    if kind in "biuf":
+        return value
+    if kind not in "MUSO":
+        raise Unencodable(f"an array of {value.dtype} has no form in a tensor")
+    cells = array_items(value.ravel()) if kind == "M" else value.ravel().tolist()
+    numbers = _numbers(cells) if kind == "O" else None
+    made = object_array(_cells(cells)) if numbers is None else numbers
+    return made.reshape(value.shape)
+
+
+def _series_array(series: Any) -> Any:
+    """A column as numpy has it; pandas' own numbers and booleans are floats where one is missing."""
+    import numpy as np
+
+    dtype = series.dtype
+    plain = getattr(dtype, "numpy_dtype", None)
+    if plain is None or plain.kind not in "biuf":
+        return series.to_numpy()
+    return series.to_numpy(dtype="float64", na_value=np.nan) if series.hasnans else series.to_numpy(dtype=plain)
+
+
+def _list_array(values: Sequence[Any]) -> Any:
+    """What numpy makes of a list, where that changes nothing; else an array of the values themselves."""
+    import numpy as np
+
+    try:
+        array = np.array(values)
+        if array.dtype.kind in "bM" or (array.dtype.kind in "iuf" and not _has_boolean(values)):
+            return array
+        return np.array(values, dtype=object)
+    except ValueError:  # Lists of different lengths.
+        return object_array(list(values))
+
+
+def _has_boolean(values: Sequence[Any]) -> bool:
+    return any(_has_boolean(value) if isinstance(value, (list, tuple)) else type(value) is bool for value in values)
+
+
+def _numbers(cells: list[Any]) -> Any:
+    """Objects that are all booleans, or all numbers with some missing, as an array of such; None for any others."""
+    import numpy as np
+
+    booleans = [isinstance(cell, (bool, np.bool_)) for cell in cells]
+    if cells and all(booleans):
+        return np.array(cells, bool)
+    present = [cell for cell in cells if not is_missing(cell)]
+    if not present or any(booleans) or not all(isinstance(cell, (int, float, np.number)) for cell in present):
+        return None
+    array = np.array([np.nan if is_missing(cell) else cell for cell in cells])
+    return array if array.dtype.kind in "iuf" else None
+
+
+def _cells(cells: Sequence[Any]) -> list[Any]:
+    """Text, bytes or None for each of some objects: themselves, ISO 8601 for times, or a JSON text of each."""
+    plain = [_plain_cell(cell) for cell in cells]
+    if all(cell is None or isinstance(cell, (str, bytes)) for cell in plain):
+        return plain
+    return [dump_json(cell).decode() for cell in cells]
+
+
+def _plain_cell(cell: Any) -> Any:
+    if is_missing(cell):
+        return None
+    if isinstance(cell, (datetime.datetime, datetime.date, datetime.time)):
+        return cell.isoformat()
+    return bytes(cell) if isinstance(cell, bytearray) else cell
