@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from servery.errors import EnvironmentFailed, ModelError, NotFound
 from servery.package.lock import write_lock
 from servery.package.uv import find_uv, uv_variables
 from servery.workers.environments.store import Environments, Lease
+from tests.leasers import MAKING, Leaser
 from tests.servers import wait_until
 from tests.wheels import make_source, make_wheel
 
@@ -40,24 +39,6 @@ def build_wheel(folder, settings=None, metadata=None):
     return name
 """
 FAILS_TO_BUILD = "def build_wheel(*_):\n    raise RuntimeError('the oven is cold')\n"
-
-LEASER = """
-import asyncio, sys
-from pathlib import Path
-from servery.clock import SystemClock
-from servery.config import EnvManager, package_sources
-from servery.workers.environments.store import Environments
-
-async def main(home, package):
-    made = Environments(Path(home), EnvManager.UV, package_sources(), SystemClock(), build_timeout_seconds=60)
-    mlmodel = {"flavors": {"python_function": {"loader_module": "mlflow.sklearn"}}}
-    lease = await made.lease(Path(package), mlmodel, lambda text: print(text, flush=True))
-    print("has", lease.interpreter, flush=True)
-    if sys.stdin.readline():
-        lease.close()
-
-asyncio.run(main(*sys.argv[1:]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -208,42 +189,19 @@ async def test_a_build_that_takes_too_long_is_ended(tmp_path: Path, sources: Pac
     assert not list((tmp_path / "made").glob(".building-*"))
 
 
-class Leaser:
-    """A process that leases the environment of a package, and tells what it does line by line."""
-
-    def __init__(self, home: Path, folder: Path, sources: PackageSources) -> None:
-        places = {"UV_FIND_LINKS": sources.find_links[0], "UV_NO_INDEX": "1", **sources.variables}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", LEASER, str(home), str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=places,
-            text=True,
-        )
-
-    def line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def lines(self) -> list[str]:
-        found = [self.line()]
-        while found[-1] and not found[-1].startswith("has "):
-            found.append(self.line())
-        return found
-
-    def end(self) -> None:
-        self.process.communicate("\n", timeout=30)
+def leaser_of(home: Path, folder: Path, sources: PackageSources) -> Leaser:
+    return Leaser(home, folder, {"UV_FIND_LINKS": sources.find_links[0], "UV_NO_INDEX": "1", **sources.variables})
 
 
 def test_of_eight_processes_one_makes_it(tmp_path: Path, sources: PackageSources) -> None:
     folder = package(tmp_path / "model", "brioche\n")
-    leasers = [Leaser(tmp_path / "made", folder, sources) for _ in range(8)]
+    leasers = [leaser_of(tmp_path / "made", folder, sources) for _ in range(8)]
     said = [leaser.lines() for leaser in leasers]
     for leaser in leasers:
         leaser.end()
     assert len({lines[-1] for lines in said}) == 1
     assert said[0][-1].startswith("has ")
-    assert sum("making the virtual environment" in lines for lines in said) == 1
+    assert sum(MAKING in lines for lines in said) == 1
 
 
 @pytest.mark.parametrize("step", range(1, 6))
@@ -251,15 +209,31 @@ async def test_a_process_that_is_killed_leaves_nothing_that_is_taken_for_whole(
     environments: Environments, tmp_path: Path, sources: PackageSources, step: int
 ) -> None:
     folder = package(tmp_path / "model", "brioche\n")
-    leaser = Leaser(tmp_path / "environments", folder, sources)
+    leaser = leaser_of(tmp_path / "environments", folder, sources)
     for _ in range(step):
         leaser.line()
-    leaser.process.send_signal(signal.SIGKILL)
-    leaser.process.wait()
+    leaser.kill()
     lease = await environments.lease(folder, MLMODEL)
     assert run(lease, "import brioche, flour; print(brioche.version, flour.version)") == "1.0 2.0"
     assert not list((tmp_path / "environments").glob(".building-*"))
     lease.close()
+
+
+async def test_it_is_put_in_place_by_a_last_step_that_leaves_nothing_else(
+    environments: Environments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, rename, seen = tmp_path / "environments", Path.rename, []
+
+    def rename_and_look(self: Path, target: Path) -> Path:
+        moved = rename(self, target)
+        if target.parent == home:
+            seen.append({path.name for path in home.iterdir()})
+        return moved
+
+    monkeypatch.setattr(Path, "rename", rename_and_look)
+    lease = await environments.lease(package(tmp_path / "model", "flour\n"), MLMODEL)
+    lease.close()
+    assert seen == [{str(lease.digest), f"{lease.digest}.lock"}]
 
 
 async def test_one_whose_interpreter_is_gone_is_made_anew(environments: Environments, tmp_path: Path) -> None:
@@ -275,7 +249,7 @@ async def test_one_whose_interpreter_is_gone_is_made_anew(environments: Environm
 async def test_what_a_process_uses_is_not_pruned(tmp_path: Path, sources: PackageSources) -> None:
     made = of_folder(tmp_path / "made", sources)
     used, unused = package(tmp_path / "used", "flour==1.0\n"), package(tmp_path / "unused", "flour==2.0\n")
-    leaser = Leaser(tmp_path / "made", used, sources)
+    leaser = leaser_of(tmp_path / "made", used, sources)
     leaser.lines()
     (await made.lease(unused, MLMODEL)).close()
     [planned] = made.prune(dry_run=True)

@@ -161,18 +161,18 @@ class Environments:
             with failed.open("wb") as log:
                 await build(order, staging / "uv", log, self._sources, progress)
                 log.write(f"Made in {self._clock.monotonic() - started:.1f} s.\n".encode())
-            whole = staging / "whole"
-            whole.mkdir()
-            (staging / "uv" / VENV).rename(whole / VENV)
-            failed.rename(whole / _LOG_FILE)
+            (staging / "uv" / VENV).rename(staging / VENV)
+            await asyncio.to_thread(shutil.rmtree, staging / "uv")
+            failed.rename(staging / _LOG_FILE)
             about = {
                 "python": version,
                 "requirements": [*order.spec.requirements, *order.spec.constraints],
-                "packages": _installed(whole / VENV),
+                "packages": _installed(staging / VENV),
                 "created_at_ms": self._clock.now_ms(),
             }
-            (whole / _ABOUT_FILE).write_text(json.dumps(about, indent=1), encoding="utf-8")
-            whole.rename(place)
+            (staging / _ABOUT_FILE).write_text(json.dumps(about, indent=1), encoding="utf-8")
+            # The last step, with nothing to tidy up after it: one that is killed then leaves the environment alone.
+            staging.rename(place)
         except EnvironmentFailed as error:
             raise EnvironmentFailed(error.message, log=_tail(failed)) from None
         finally:
