@@ -15,9 +15,15 @@ from servery_worker.codecs.values import value_of_inputs, value_of_instances
 from servery_worker.enforcement import enforce
 from servery_worker.flavors import one_line
 from servery_worker.losses import losses_of
+from servery_worker.oip.frames import table_of_tensors
+from servery_worker.oip.inputs import model_input, params_of
+from servery_worker.oip.messages import InferRequest, InferResponse
+from servery_worker.oip.metadata import model_metadata
+from servery_worker.oip.outputs import response_of
+from servery_worker.oip.rest import read_request, write_response
 from servery_worker.parameters import enforce_params
 from servery_worker.schema import InvalidInput, Signature, Specs
-from servery_worker.wire import Asked, Options
+from servery_worker.wire import Asked, MediaType, Options
 
 _SHARED_ROWS_MAX = 64
 """A request with more rows is predicted alone: it gains nothing, and its neighbours would wait for it."""
@@ -66,6 +72,8 @@ class Reader:
         self._specs = self._signature.inputs
         self._is_typed = self._signature.is_from_type_hint
         self._layouts = Layouts(self._specs)
+        self.tensors = model_metadata(signature)
+        """What the model takes and gives, as the Open Inference Protocol says it."""
 
     def keep_layouts(self) -> None:
         """The keys of tables like those read so far stay as they are."""
@@ -78,6 +86,9 @@ class Reader:
             BadBody: the body cannot be understood.
             InvalidInput: it breaks the signature.
         """
+        if asked.media_type == MediaType.OIP:
+            request = read_request(asked, self.tensors["inputs"])
+            return self._infer(request, write_response, asked.options, batchable=batchable)
         body, options = read_body(asked.media_type, asked.body, self._signature), asked.options
         try:
             params = enforce_params(body.params, self._signature.params)
@@ -94,8 +105,39 @@ class Reader:
                 return Call(body, params, together, count, layout, table.rows, None, options)
         return self.slowly(body, options, batchable=batchable)
 
+    def _infer(
+        self,
+        request: InferRequest,
+        write: Callable[[InferResponse, InferRequest], tuple[bytes, int]],
+        options: int,
+        *,
+        batchable: bool,
+    ) -> Call:
+        """The call of a request of the Open Inference Protocol; ``write`` has the answer's form on the wire."""
+        params, outputs = params_of(request, self._signature), self._signature.outputs
+        body = Body(Form.INFER, request, params)
+
+        def written(output: Any) -> tuple[bytes, int]:
+            return write(response_of(output, request, outputs), request)
+
+        table = None if self._is_typed else table_of_tensors(request, self._specs, _SHARED_ROWS_MAX)
+        layout = None if table is None else self._layouts.of(table)
+        if table is None or layout is None:
+            return self.slowly(body, options, batchable=batchable)._replace(write=written)
+        together = (layout, repr(params)) if batchable else None
+        return Call(body, params, together, len(table.rows), layout, table.rows, None, options, write=written)
+
+    def _infer_slowly(self, body: Body, options: int, *, batchable: bool) -> Call:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            data = model_input(body.value, self._signature)
+        count, key = _shape_key(data, body.params) if batchable else (0, None)
+        return Call(body, body.params, key, count, None, [], data, options)
+
     def slowly(self, body: Body, options: int, *, batchable: bool) -> Call:
         """As ``read``, by pandas and every check."""
+        if body.form is Form.INFER:
+            return self._infer_slowly(body, options, batchable=batchable)
         body = exactly(body, self._signature)
         with warnings.catch_warnings():  # What pandas has to say about a caller's data is nothing for our log.
             warnings.simplefilter("ignore")

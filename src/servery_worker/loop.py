@@ -70,7 +70,8 @@ def _load(order: Mapping[str, Any]) -> tuple[Predictor, dict[str, Any]]:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*usual_collections)
-    return predictor, {"flavor": predictor.flavor, "batchable": predictor.batchable, "example": example}
+    told = {"flavor": predictor.flavor, "batchable": predictor.batchable, "example": example}
+    return predictor, {**told, "tensors": predictor.tensors}
 
 
 def _answer_batches(connection: socket.socket, stream: io.BufferedIOBase, predictor: Predictor) -> int:

@@ -20,6 +20,7 @@ from servery_worker.codecs.bodies import BadBody, Form
 from servery_worker.codecs.json_text import Unencodable, dump_bare, json_writer
 from servery_worker.enforcement import enforce
 from servery_worker.flavors import FAILURES, Loaded, LoadError, load_flavor, one_line
+from servery_worker.oip.metadata import model_metadata
 from servery_worker.parameters import enforce_params
 from servery_worker.proof import prove
 from servery_worker.schema import Column, InvalidInput, SchemaError, Signature
@@ -97,6 +98,30 @@ class Predictor:
                 answers[index] = part
         return [answer for answer in answers if answer is not None], Timings(*seconds)
 
+    @property
+    def tensors(self) -> Mapping[str, Any]:
+        """What the model takes and gives, as the Open Inference Protocol says it."""
+        return self._reader.tensors
+
+    def answer_example(self, asked: Asked) -> Reply:
+        """As ``answer``; what the model is given and gives tells then, in ``tensors``, what its signature does not."""
+        predict = self._predict
+        seen: list[Any] = []
+
+        def seeing(data: Any, params: Any) -> Any:
+            output = predict(data, params)
+            seen[:] = data, output
+            return output
+
+        self._predict = seeing
+        try:
+            [reply], _ = self.answer([asked])
+        finally:
+            self._predict = predict
+        if seen:
+            self._reader.tensors = model_metadata(self.signature, *seen)
+        return reply
+
     def read(self, asked: Asked) -> Call:
         """One request, ready to be predicted; raises BadBody or InvalidInput."""
         return self._reader.read(asked, batchable=self.batchable)
@@ -164,8 +189,8 @@ class Predictor:
             return call, self._reader.joined([call])
         except Exception:
             # The long way either takes the rows after all, or says what is wrong.
-            call = self._reader.slowly(call.body, call.options, batchable=False)
-            return call, call.data
+            slow = self._reader.slowly(call.body, call.options, batchable=False)._replace(write=call.write)
+            return slow, slow.data
 
     def _encode_output(self, output: Any, call: Call) -> Reply:
         try:
@@ -181,6 +206,8 @@ class Predictor:
                 body, head_bytes = call.write(answer)
                 return Reply(_OK, body, call.coerced, head_bytes)
             text = dump_bare(answer) if call.options & _BARE_NAN else self._dump(answer)
+        except InvalidInput as error:  # It asks for what the model does not give.
+            return _refusal(error)
         except Exception as error:
             return _unencodable(error)
         return Reply(_OK, text if call.body.form is _LLM else b'{"predictions":' + text + b"}", call.coerced)

@@ -50,7 +50,7 @@ def prove(
         return "absent"
     own = mlmodel.get("servery") or {}
     recorded = _read(directory, own["example_output"]) if own.get("example_output") else None
-    [(outcome, body, *_)], _ = predictor.answer([Asked(MediaType.JSON, example)])
+    outcome, body, *_ = predictor.answer_example(Asked(MediaType.JSON, example))
     if recorded is None and outcome in (Outcome.BAD_REQUEST, Outcome.INVALID_INPUT):
         # MLflow saves examples that are no request, such as dates in two forms, with a warning; the model may be good.
         return "absent"

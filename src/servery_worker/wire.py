@@ -11,7 +11,9 @@ LOADED or LOAD_FAILED, then for each BATCH one RESULTS frame with an answer for 
                  that ended a process before; from ``servery check`` "prove": false, to leave the example unasked,
                  "watch": a file that gets what the model does to its machine, "hidden": modules that the model may not
                  find
-    LOADED       JSON {"flavor": …, "batchable": …, "example": "matched" | "answered" | "absent" | "failed" | "unasked"}
+    LOADED       JSON {"flavor": …, "batchable": …, "example": "matched" | "answered" | "absent" | "failed" | "unasked",
+                 "tensors": {"inputs": […], "outputs": […]}, each {"name", "datatype", "shape"} as the Open Inference
+                 Protocol has them}
     LOAD_FAILED  JSON {"cause": one sentence}
     BATCH        u32 count, count × (u64 id, u8 media type, u8 answer type, u8 options, u32 head length,
                  u32 body length), the bodies one after another; the head is the body's first part, where it has one
@@ -87,6 +89,8 @@ class Options(IntFlag):
     """Refuse a value that its column could only take with loss, instead of taking it as MLflow does."""
     BARE_NAN = 2
     """Write NaN and the infinities as the bare words that MLflow writes, which are not JSON, instead of null."""
+    RAW_TENSOR = 4
+    """A body of the Open Inference Protocol over HTTP has no JSON at all: it is the data of the model's only input."""
 
 
 class Outcome(IntEnum):

@@ -17,7 +17,7 @@ class BadBody(ValueError):
 
 
 class Form(Enum):
-    """The input forms of MLflow's scoring protocol."""
+    """The input forms of MLflow's scoring protocol, and one for all of the other protocol's."""
 
     SPLIT = "dataframe_split"
     RECORDS = "dataframe_records"
@@ -27,6 +27,8 @@ class Form(Enum):
     """The whole object is the input (it has ``messages``, ``prompt`` or ``input``), and the answer is not wrapped."""
     CSV = "csv"
     PARQUET = "parquet"
+    INFER = "infer"
+    """The value is an ``oip.messages.InferRequest``."""
 
 
 class Body(NamedTuple):
