@@ -6,10 +6,10 @@ UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart install check test test-flavors bench bench-starts bench-peers crash faults import-campaign docs clean
+.PHONY: help quickstart install check test test-flavors bench bench-starts bench-peers crash faults import-campaign environment-campaign docs clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 quickstart: $(VENV)/.run  ## the whole story on this machine: train, package, deploy, predict, swap
 	@$(BIN)/servery quickstart
@@ -36,6 +36,9 @@ faults: $(VENV)/.dev  ## 100 swaps, and a minute of killed workers, at half of c
 
 import-campaign: $(VENV)/.dev  ## 20 models of 5 versions from a real MLflow server, in one go and killed at random moments
 	$(BIN)/python -m tests.anywhere.campaign
+
+environment-campaign: $(VENV)/.dev  ## 40 builds of a real environment killed at random moments, and all that is left looked at
+	$(BIN)/python -m tests.environments.campaign
 
 bench: $(VENV)/.dev  ## requests a second and latency, beside a floor measured in the same run
 	$(BIN)/python -m bench
