@@ -64,7 +64,7 @@ def _load(order: Mapping[str, Any]) -> tuple[Predictor, dict[str, Any]]:
     loader_module.stop_traces()
     example = "unasked"
     if order.get("prove", True):
-        asked = {name: order.get(name, True) for name in ("must_answer", "neighbours")}
+        asked = {name: order[name] for name in ("must_answer", "neighbours", "load_seconds") if name in order}
         example = prove(predictor, directory, mlmodel, **asked)
     # What loading built lives as long as the process: the collector need not walk it again at every turn.
     gc.collect()

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from servery_worker.calls import Call
@@ -25,6 +26,10 @@ _TOLERANCE_OF_32_BITS, _LEAST_OF_32_BITS = 1e-4, 1e-5
 """Sums of 32 bits differ with the order of their terms, which differs with the processor and the number of rows; most
 where large terms cancel."""
 _VALUE_MAX = 60
+_PREDICTIONS_OF_NEIGHBOURS = 24
+"""As many times at most the example's rows are predicted to settle which rows are predicted together."""
+_SHARE_OF_NEIGHBOURS, _SHARE_OF_SECOND = 0.5, 0.1
+"""Of the time that a load may take: for that, and for telling a slow model from one whose first prediction is slow."""
 
 
 def prove(
@@ -34,12 +39,14 @@ def prove(
     *,
     must_answer: bool = True,
     neighbours: bool = True,
+    load_seconds: float = math.inf,
 ) -> str:
     """Predict the package's input example. Returns "matched", "answered" (no answer is recorded) or "absent"; or
     "failed" where the model raises on it, no answer is recorded, and it need not answer: MLflow serves such models.
 
     With ``neighbours`` it also settles ``predictor.batchable`` and ``predictor.keys``: which rows are predicted
-    together.
+    together. That is left as it is for a model so slow that it would take too much of ``load_seconds``, which the whole
+    load may take: it serves all the same.
 
     Raises:
         LoadError: the model does not answer, or answers otherwise than recorded; one sentence.
@@ -50,7 +57,9 @@ def prove(
         return "absent"
     own = mlmodel.get("servery") or {}
     recorded = _read(directory, own["example_output"]) if own.get("example_output") else None
+    started = perf_counter()
     outcome, body, *_ = predictor.answer_example(Asked(MediaType.JSON, example))
+    seconds = perf_counter() - started
     if recorded is None and outcome in (Outcome.BAD_REQUEST, Outcome.INVALID_INPUT):
         # MLflow saves examples that are no request, such as dates in two forms, with a warning; the model may be good.
         return "absent"
@@ -58,7 +67,7 @@ def prove(
         return "failed"
     if outcome is not Outcome.OK:
         raise LoadError(f"The model does not answer its input example: {body.decode(errors='replace')}")
-    if predictor.may_batch and neighbours:
+    if predictor.may_batch and neighbours and _has_time(predictor, example, seconds, load_seconds):
         _settle_batching(predictor, example)
     if recorded is None:
         return "answered"
@@ -74,6 +83,16 @@ def _read(directory: str, name: str) -> bytes | None:
         return None
     with open(path, "rb") as file:
         return file.read()
+
+
+def _has_time(predictor: Predictor, example: bytes, seconds: float, load_seconds: float) -> bool:
+    """May its neighbours be asked, when the example took ``seconds``? Much is done once, at the first prediction."""
+    share = load_seconds * _SHARE_OF_NEIGHBOURS
+    if seconds * _PREDICTIONS_OF_NEIGHBOURS <= share or seconds > load_seconds * _SHARE_OF_SECOND:
+        return seconds * _PREDICTIONS_OF_NEIGHBOURS <= share
+    started = perf_counter()
+    predictor.answer([(MediaType.JSON, 0, example)])
+    return (perf_counter() - started) * _PREDICTIONS_OF_NEIGHBOURS <= share
 
 
 def _settle_batching(predictor: Predictor, example: bytes) -> None:

@@ -8,9 +8,9 @@ LOADED or LOAD_FAILED, then for each BATCH one RESULTS frame with an answer for 
     LOAD         JSON {"directory": …, "mlmodel": the parsed MLmodel, "files": {relative path: SHA-256}}, and besides:
                  "must_answer": false, where a model that raises on its input example is served as long as no answer to
                  it is recorded; "neighbours": false, where one may not be asked whether rows depend on each other, as
-                 that ended a process before; from ``servery check`` "prove": false, to leave the example unasked,
-                 "watch": a file that gets what the model does to its machine, "hidden": modules that the model may not
-                 find
+                 that ended a process before; "load_seconds": how long all of it may take; from ``servery check``
+                 "prove": false, to leave the example unasked, "watch": a file that gets what the model does to its
+                 machine, "hidden": modules that the model may not find
     LOADED       JSON {"flavor": …, "batchable": …, "example": "matched" | "answered" | "absent" | "failed" | "unasked",
                  "tensors": {"inputs": […], "outputs": […]}, each {"name", "datatype", "shape"} as the Open Inference
                  Protocol has them}

@@ -284,3 +284,20 @@ async def test_a_model_that_dies_on_a_request_like_its_example_is_served_one_req
         await kitchen.until(kitchen.ready(2), "two workers are ready")
         assert not kitchen.served.pool.batchable
         check(5, await kitchen.ask(5))
+
+
+async def test_a_model_too_slow_to_be_asked_of_its_neighbours_within_a_load_is_served_all_the_same(
+    tmp_path: Path,
+) -> None:
+    def predict(rows: Any) -> Any:
+        import time
+
+        time.sleep(2)
+        return [[7, row[0], row[0] * 7] for row in rows.tolist()]
+
+    servery.save_model(predict, tmp_path / "slow", input_example=np.array([[0, 0]]), requirements=["numpy"])
+    async with Kitchen(tmp_path / "slow", tmp_path / "logs", load_timeout_seconds=18) as kitchen:
+        kitchen.apply(1)
+        await kitchen.until(kitchen.ready(1), "a worker is ready")
+        assert not kitchen.served.pool.batchable
+        check(5, await kitchen.ask(5))

@@ -25,8 +25,6 @@ _LEAK_BYTES_MIN = 1 << 20
 _DOUBTFUL_BYTES = 128 << 10
 _FATAL_BYTES = (1 << 30) // 10_000
 """A gigabyte in ten thousand predictions."""
-_PREDICTIONS_OF_A_PROOF = 8
-"""``servery_worker/proof.py``: the example, its neighbours and itself, alone and together."""
 _SLOW_MS, _VERY_SLOW_MS = 500.0, 3000.0
 
 
@@ -76,21 +74,19 @@ def percentile(samples: Sequence[float], percent: int) -> float:
     return ordered[min(len(ordered) - 1, max(0, -(-len(ordered) * percent // 100) - 1))]
 
 
-def judge_latency(
-    p50_ms: float, p99_ms: float, count: int, *, timeout_seconds: float, load_seconds_max: float
-) -> Finding:
-    """How long a prediction takes, held against a gateway's deadlines for a request and for a load."""
+def judge_latency(p50_ms: float, p99_ms: float, count: int, *, timeout_seconds: float) -> Finding:
+    """How long a prediction takes, held against a gateway's deadline for a request."""
     facts = {"p50_ms": round(p50_ms, 3), "p99_ms": round(p99_ms, 3), "predictions": count}
     shown = f"A prediction takes {duration_text(p50_ms)}"
+    if p50_ms > timeout_seconds * 1000:
+        sentence = f"{shown}, and every caller runs into the gateway's timeout of {timeout_seconds:g} s."
+        return Finding(Look.LATENCY, Verdict.BROKEN, sentence, facts)
     if p50_ms > _VERY_SLOW_MS:
-        many = max(1, int(timeout_seconds * 1000 // p50_ms))
+        many = int(timeout_seconds * 1000 // p50_ms)
         sentence = (
             f"{shown}, which is slow: a worker answers {60_000 / p50_ms:.2g} a minute, and of callers who ask at "
         )
         sentence += f"once all but {many} run into the gateway's timeout of {timeout_seconds:g} s."
-        if p50_ms * _PREDICTIONS_OF_A_PROOF > load_seconds_max * 1000:
-            sentence = f"{sentence[:-1]}; proving a worker asks it up to {_PREDICTIONS_OF_A_PROOF} times, which takes "
-            sentence += f"longer than a load may ({load_seconds_max:g} s)."
         return Finding(Look.LATENCY, Verdict.WARNING, sentence, facts)
     sentence = f"{shown} (p99 {duration_text(p99_ms)}, {count} asked one after another)."
     return Finding(Look.LATENCY, Verdict.NOTE if p50_ms > _SLOW_MS else Verdict.OK, sentence, facts)

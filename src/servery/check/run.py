@@ -223,6 +223,9 @@ class _Check:
             self._add(Look.REQUIREMENTS, Verdict.OK, "It ran with nothing but what its requirements bring.")
         if not await self._prove(subject):
             return
+        if (self.figures.p50_ms or 0) > _SLOW_SECONDS * 1000:
+            self.skip_reason = "It was not looked at, as a prediction takes so long."
+            return
         try:
             await self._look_at_answers(subject, example)
         except NoAnswer as error:
@@ -321,13 +324,8 @@ class _Check:
     def _take_latency(self, samples_ms: Sequence[float]) -> None:
         p50_ms, p99_ms = percentile(samples_ms, 50), percentile(samples_ms, 99)
         self.figures = replace(self.figures, p50_ms=round(p50_ms, 3), p99_ms=round(p99_ms, 3))
-        finding = judge_latency(
-            p50_ms,
-            p99_ms,
-            len(samples_ms),
-            timeout_seconds=self._settings.request_timeout_seconds,
-            load_seconds_max=self._limits.load_seconds,
-        )
+        timeout_seconds = self._settings.request_timeout_seconds
+        finding = judge_latency(p50_ms, p99_ms, len(samples_ms), timeout_seconds=timeout_seconds)
         self.findings = [one for one in self.findings if one.look is not Look.LATENCY] + [finding]
 
     async def _look_at_requirements(self, subject: Subject, example: bytes) -> None:
@@ -349,9 +347,6 @@ class _Check:
 
     async def _prove(self, subject: Subject) -> bool:
         """A worker as a gateway starts it; False when there is none to go on with."""
-        if (self.figures.p50_ms or 0) > _SLOW_SECONDS * 1000:
-            self.skip_reason = "It was not looked at, as a prediction takes so long."
-            return False
         if any(finding.verdict is Verdict.BROKEN for finding in self.findings):
             self.skip_reason = "It was not looked at, as a gateway would not serve it."
             return False

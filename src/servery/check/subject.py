@@ -123,6 +123,7 @@ class Subject:
             "watch": str(self._scratch.events),
             "prove": prove,
             "neighbours": neighbours,
+            "load_seconds": timeout_seconds,
             "hidden": list(hidden),
         }
         started = self._clock.monotonic()

@@ -173,6 +173,7 @@ class Gateway:
         files = {entry.path: entry.sha256 for entry in manifest.files}
         order: dict[str, Any] = {"directory": str(folder), "mlmodel": mlmodel.fields, "files": files}
         order["must_answer"] = self._pool_settings.must_answer
+        order["load_seconds"] = self._pool_settings.load_timeout_seconds
         cautious = {**order, "neighbours": False}
         await pool.run(Order(interpreter, msgspec.json.encode(order), msgspec.json.encode(cautious), mend))
 

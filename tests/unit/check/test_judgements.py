@@ -172,11 +172,11 @@ def test_percentiles_are_by_nearest_rank() -> None:
         (2.0, Verdict.OK, "takes 2 ms"),
         (800.0, Verdict.NOTE, "takes 800 ms"),
         (10_000.0, Verdict.WARNING, "takes 10.0 s, which is slow: a worker answers 6 a minute"),
-        (20_000.0, Verdict.WARNING, "longer than a load may"),
+        (70_000.0, Verdict.BROKEN, "every caller runs into the gateway's timeout of 60 s"),
     ],
 )
 def test_a_slow_model_is_said(p50_ms: float, verdict: Verdict, words: str) -> None:
-    finding = judge_latency(p50_ms, p50_ms, 3, timeout_seconds=60, load_seconds_max=120)
+    finding = judge_latency(p50_ms, p50_ms, 3, timeout_seconds=60)
     assert finding.verdict is verdict
     assert words in finding.sentence
 

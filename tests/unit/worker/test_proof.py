@@ -176,6 +176,29 @@ def test_only_requests_of_the_form_that_was_proved_share_a_batch(tmp_path: Path)
     assert sorted(seen) == [1, 1, 3]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "predictions", "batchable"),
+    [([2.0], 14, True), ([9.0, 2.0], 15, True), ([9.0, 9.0], 2, False), ([20.0], 1, False)],
+    ids=["fast enough", "slow the first time", "always slow", "too slow to be asked again"],
+)
+def test_a_slow_model_is_asked_no_more_than_a_load_has_time_for(
+    seconds: list[float], predictions: int, batchable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, now = 0, 0.0
+
+    def predict(data: Any, params: Any) -> Any:
+        nonlocal asked, now
+        asked, now = asked + 1, now + seconds[min(asked, len(seconds) - 1)]
+        return data["a"].tolist()
+
+    monkeypatch.setattr("servery_worker.proof.perf_counter", lambda: now)
+    predictor = Predictor("test", Loaded(predict, row_wise=None), SIGNATURE)
+    (tmp_path / "example.json").write_text(json.dumps(EXAMPLE))
+    info = {"saved_input_example_info": {"serving_input_path": "example.json"}}
+    assert prove(predictor, str(tmp_path), info, load_seconds=120.0) == "answered"
+    assert (asked, predictor.batchable) == (predictions, batchable)
+
+
 def test_a_model_that_fails_on_its_example_is_served_where_that_is_asked_and_no_answer_is_recorded(
     tmp_path: Path,
 ) -> None:
