@@ -245,7 +245,8 @@ def _sentence(
         return Verdict.WARNING, f"The pickle '{path}' is broken or cut off: {why}."
     if not found.scanned and not found.unread:
         return Verdict.OK, "It holds no pickle."
-    own = f", and carries {found.program.code_count} pieces of code by value" if found.program.code_count else ""
+    count = found.program.code_count
+    own = f", and carry {count} piece{'s' if count > 1 else ''} of code by value" if count else ""
     what = f"Its pickles import {_listed(libraries) if libraries else 'nothing of a library'}{own}"
     if risky:
         return Verdict.NOTE, f"{what}; they name {_listed(risky)}, beyond what a model needs."

@@ -154,9 +154,11 @@ def _settings(figures: Figures, machine: Machine, *, batchable: bool) -> Setting
 
 
 def _short(sentence: str) -> str:
-    """Without what was said in detail, where that is long."""
-    start = sentence.partition(" (")[0]
-    return sentence if len(sentence) <= _SENTENCE_SHOWN else f"{start[:_SENTENCE_SHOWN].rstrip('.')}."
+    """Without what was said in detail, where that is long; and no longer than its first words then."""
+    if len(sentence) <= _SENTENCE_SHOWN:
+        return sentence
+    start = sentence.partition(" (")[0].rstrip(".")
+    return f"{start}." if len(start) < _SENTENCE_SHOWN else f"{start[:_SENTENCE_SHOWN].rpartition(' ')[0]}…"
 
 
 def _listed(names: Sequence[str]) -> str:

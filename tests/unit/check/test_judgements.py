@@ -239,6 +239,20 @@ def test_the_recommendation_follows_from_the_worst(verdicts: list[Verdict], fitn
     assert (settings is None) is (fitness is Fitness.UNFIT)
 
 
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("It does not load (no recipe today).", "It does not load (no recipe today)."),
+        (f"It does not load: it needs a GPU ({'no driver, ' * 30}).", "It does not load: it needs a GPU."),
+        (f"It cannot be made: {'unsatisfiable ' * 30}.", f"It cannot be made: {'unsatisfiable ' * 12}".rstrip() + "…"),
+    ],
+    ids=["short", "long in detail", "long"],
+)
+def test_a_long_sentence_is_shown_by_its_beginning_in_whole_words(sentence: str, shown: str) -> None:
+    finding = Finding(Look.LOAD, Verdict.BROKEN, sentence)
+    assert recommend([finding], Figures(), MACHINE, batchable=False)[1] == f"Not fit to deploy: {shown}"
+
+
 def test_a_large_model_gets_as_many_replicas_as_fit() -> None:
     _, _, settings = recommend([], Figures(memory_bytes=2 << 30, p99_ms=900.0), MACHINE, batchable=False)
     assert settings is not None

@@ -52,6 +52,12 @@ def test_a_model_of_a_library_is_fine_in_every_protocol(tmp_path: Path, protocol
     assert "sklearn.ensemble._forest.RandomForestClassifier" in finding.facts["imports"]
 
 
+@pytest.mark.parametrize(("count", "words"), [(1, "carry 1 piece of code"), (2, "carry 2 pieces of code")])
+def test_code_that_travels_by_value_is_counted(tmp_path: Path, count: int, words: str) -> None:
+    (tmp_path / "model.pkl").write_bytes(cloudpickle.dumps([lambda: 1, lambda: 2][:count]))
+    assert scan(tmp_path).sentence == f"Its pickles import cloudpickle, and {words} by value."
+
+
 @pytest.mark.parametrize("compress", [0, 3, ("bz2", 3), ("xz", 1), ("gzip", 3)])
 def test_joblib_is_read_past_its_arrays(tmp_path: Path, compress: Any) -> None:
     what = [np.arange(1000.0), np.array([{}, "a"], dtype=object), np.array(["text"]), forest()]
