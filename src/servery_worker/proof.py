@@ -91,7 +91,7 @@ def _has_time(predictor: Predictor, example: bytes, seconds: float, load_seconds
     if seconds * _PREDICTIONS_OF_NEIGHBOURS <= share or seconds > load_seconds * _SHARE_OF_SECOND:
         return seconds * _PREDICTIONS_OF_NEIGHBOURS <= share
     started = perf_counter()
-    predictor.answer([(MediaType.JSON, 0, example)])
+    predictor.answer([Asked(MediaType.JSON, example)])
     return (perf_counter() - started) * _PREDICTIONS_OF_NEIGHBOURS <= share
 
 

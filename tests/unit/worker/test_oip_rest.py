@@ -46,7 +46,7 @@ def answers(predictor: Predictor, *requests: Asked) -> list[Given]:
     return given
 
 
-def request_of(datatype: str, shape: Sequence[int], data: Any = None, **fields: Any) -> dict[str, Any]:
+def request_of(datatype: str, shape: Sequence[float], data: Any = None, **fields: Any) -> dict[str, Any]:
     entry = {"name": "x", "datatype": datatype, "shape": list(shape)}
     return {"inputs": [entry if data is None else {**entry, "data": data}], **fields}
 
