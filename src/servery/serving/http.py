@@ -16,7 +16,6 @@ from typing import cast
 import httptools
 
 from servery.errors import BodyTooLarge, LimitError, ServeryError
-from servery.serving.admission import timeout_seconds_of
 from servery.serving.answers import REASONS, coerced_names, status_of
 from servery.serving.dialects.dialect import Dialect, Operation, Refusal, Reply, method_not_allowed
 from servery.serving.site import Site
@@ -38,7 +37,7 @@ LINGER_SECONDS = 2
 WANTED = frozenset(
     {
         *(b"content-type", b"content-encoding", b"content-length", b"expect"),
-        *(b"x-request-id", b"x-request-timeout-ms", b"x-servery-nan"),
+        *(b"x-request-id", b"x-request-timeout-ms", b"x-servery-nan", b"inference-header-content-length"),
     }
 )
 
@@ -287,13 +286,13 @@ class HttpProtocol(asyncio.Protocol):
         if encoding.lower() != b"identity":
             raise _encoding_not_supported(encoding)
         body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
+        asked = operation.dialect.ask(head, body, target.options)
+        default_seconds = site.request_timeout_seconds
         request = Request(
-            operation.dialect.ask(head, body, target.options),
+            asked,
             number=next(site.numbers),
             arrived=site.clock.monotonic(),
-            timeout_seconds=timeout_seconds_of(
-                head.get(b"x-request-timeout-ms"), default_seconds=site.request_timeout_seconds
-            ),
+            timeout_seconds=operation.dialect.timeout_seconds(head, asked, default_seconds=default_seconds),
             on_answer=self._answered,
             on_refusal=self._refused,
         )
@@ -309,6 +308,7 @@ class HttpProtocol(asyncio.Protocol):
         if choice is None or operation is None:
             return
         decode, predict, encode = answer.timings
+        choice.counts.add_batch(answer.batch_requests, request.arrived, answer.queue_seconds, answer.timings)
         headers = b'Server-Timing: queue;dur=%.3f, batch;desc="%d", compute;dur=%.3f\r\n' % (
             answer.queue_seconds * 1000,
             answer.batch_requests,

@@ -16,11 +16,14 @@ from servery.clock import Clock
 from servery.errors import NotFound
 from servery.serving.dialects.dialect import Dialect, Operation, Refusal, Reply, method_not_allowed
 from servery.serving.dialects.mlflow import MlflowDialect
+from servery.serving.dialects.oip import OipDialect
 from servery.serving.gateway import Gateway
+from servery.serving.oip_pages import OipPages
 from servery.serving.targets import Target
 from servery.version import __version__
 
 _MLFLOW = MlflowDialect()
+_OIP = OipDialect()
 
 
 class Connection(Protocol):
@@ -69,6 +72,7 @@ class Site:
             b"/version": lambda: Reply(200, __version__.encode()),
             b"/metrics": self._metrics,
         }
+        self._oip = OipPages(gateway, clock, lambda: gateway.ready and not self.draining)
         self.tick()
 
     def operation(self, path: bytes) -> Operation | None:
@@ -83,18 +87,25 @@ class Site:
         if operation is None and path.startswith(b"/endpoints/") and path.endswith(b"/invocations"):
             name = unquote(path.removeprefix(b"/endpoints/").removesuffix(b"/invocations").decode("latin-1"))
             raise NotFound("Endpoint", name[:100])
+        if operation is None and path.startswith(b"/v2/models/") and path.endswith(b"/infer"):
+            # Written otherwise than we quote it, perhaps: then the path as we would have written it is known.
+            operation = self._operations.get(quote(unquote(path.decode("latin-1"))).encode())
+            if operation is None:
+                raise self._oip.unknown(path)
         return operation
 
-    def dialect(self, path: bytes) -> Dialect:  # noqa: ARG002
+    def dialect(self, path: bytes) -> Dialect:
         """What is spoken at a path, whether or not it calls anything."""
-        return _MLFLOW
+        return _OIP if _is_oip(path) else _MLFLOW
 
-    def page(self, method: bytes, path: bytes, body: Sequence[bytes]) -> Reply:  # noqa: ARG002
-        """What needs no worker: a probe, the metrics.
+    def page(self, method: bytes, path: bytes, body: Sequence[bytes]) -> Reply:
+        """What needs no worker: a probe, the metrics, what is told of models.
 
         Raises:
-            Refusal: there is nothing at the path, or not for this method.
+            Refusal, ServeryError: there is nothing at the path, or not for this method, or not now.
         """
+        if _is_oip(path):
+            return self._oip.page(method, path, body)
         make = self._pages.get(path)
         if make is None:
             where = path.decode("latin-1")[:200]
@@ -123,6 +134,12 @@ class Site:
             f"/endpoints/{quote(name)}/invocations".encode(): Operation(_MLFLOW, target)
             for name, target in targets.items()
         }
+        for name, target in targets.items():
+            model = f"/v2/models/{quote(name)}"
+            self._operations[f"{model}/infer".encode()] = Operation(_OIP, target)
+            for choice in reversed(target.choices):  # Of two models' versions of one number, the first is meant.
+                path = f"{model}/versions/{choice.served.pool.spec.version}/infer"
+                self._operations[path.encode()] = Operation(_OIP, target, choice)
         if self._sole is not None and self._sole in targets:
             self._operations[b"/invocations"] = Operation(_MLFLOW, targets[self._sole])
 
@@ -136,3 +153,7 @@ class Site:
         if self._gateway.ready and not self.draining:
             return Reply(200, b"\n")
         return Reply(503, orjson.dumps({"error_code": "TEMPORARILY_UNAVAILABLE", "message": "Not ready."}))
+
+
+def _is_oip(path: bytes) -> bool:
+    return path.startswith(b"/v2") and path[3:4] in {b"", b"/", b"?"}

@@ -105,6 +105,8 @@ class Pool:
         """Those that start or serve."""
         self.leaving: list[Worker] = []
         """Those that finish their last batch."""
+        self.facts: Mapping[str, object] = {}
+        """What the newest of its workers told when it had loaded; empty until one has."""
         self._settings = settings
         self._clock = clock
         self._on_change = on_change
@@ -265,6 +267,7 @@ class Pool:
             self._failures += 1
             self.workers.remove(worker)
             raise
+        self.facts = worker.facts
 
     def _worker_idle(self, worker: Worker) -> None:
         self.idle.append(worker)

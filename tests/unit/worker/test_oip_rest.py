@@ -74,7 +74,8 @@ def test_every_datatype_comes_back_over_json(datatype: Datatype, *, nested: bool
 
 @pytest.mark.parametrize("datatype", Datatype)
 def test_every_datatype_comes_back_as_raw_data(datatype: Datatype) -> None:
-    values = {Datatype.BF16: [0.5, -2.0], Datatype.BYTES: ["é", ""]}.get(datatype) or JSON_VALUES[datatype][:2]
+    special: dict[Datatype, list[Any]] = {Datatype.BF16: [0.5, -2.0], Datatype.BYTES: ["é", ""]}
+    values = special.get(datatype) or JSON_VALUES[datatype][:2]
     raw = write_raw(datatype, np.array(values, object if datatype is Datatype.BYTES else None))
     body = request_of(datatype.value, [2], parameters={"binary_data_output": True})
     body["inputs"][0]["parameters"] = {"binary_data_size": len(raw)}
@@ -117,7 +118,7 @@ def test_the_id_is_echoed_and_the_name_and_version_in_a_request_are_the_path_s()
 
 
 def test_requests_of_every_form_share_a_batch_with_each_other_and_with_mlflow_s() -> None:
-    batches = []
+    batches: list[int] = []
 
     def model(frame: Any) -> Any:
         batches.append(len(frame))

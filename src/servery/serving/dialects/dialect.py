@@ -38,7 +38,7 @@ class Refusal(Exception):
 
 class Dialect(Protocol):
     """Port. A dialect keeps nothing: one object speaks for every connection. No method may wait, and none but ``ask``
-    may raise."""
+    and ``timeout_seconds`` may raise."""
 
     def ask(self, head: Mapping[bytes, bytes], body: bytes, options: Options) -> Asked:
         """What a request asks of its worker. ``head`` has the headers that are kept (``http.WANTED``), by their
@@ -46,6 +46,13 @@ class Dialect(Protocol):
 
         Raises:
             ServeryError, Refusal: what the head says cannot be done.
+        """
+
+    def timeout_seconds(self, head: Mapping[bytes, bytes], asked: Asked, *, default_seconds: float) -> float:
+        """How long the caller will wait, in whatever way the protocol lets it say so.
+
+        Raises:
+            InvalidInput: it says it wrongly.
         """
 
     def reply(self, answer: Answer, operation: Operation, choice: Choice) -> Reply:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from servery.serving.admission import media_type_of, nan_options_of
+from servery.serving.admission import media_type_of, nan_options_of, timeout_seconds_of
 from servery.serving.answers import error_body, refusal_of
 from servery.serving.dialects.dialect import Operation, Reply
 from servery.serving.targets import Choice
@@ -20,6 +20,9 @@ class MlflowDialect:
         if nan is not None:
             options |= nan_options_of(nan)
         return Asked(media_type_of(head.get(b"content-type")), body, options)
+
+    def timeout_seconds(self, head: Mapping[bytes, bytes], asked: Asked, *, default_seconds: float) -> float:  # noqa: ARG002
+        return timeout_seconds_of(head.get(b"x-request-timeout-ms"), default_seconds=default_seconds)
 
     def reply(self, answer: Answer, operation: Operation, choice: Choice) -> Reply:  # noqa: ARG002
         if answer.outcome is Outcome.OK:
