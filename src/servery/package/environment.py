@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from servery.errors import InvalidInput, LoadFailed
+from servery.package.installed import closure_of
 from servery.package.requirements import CONDA_FILE, PYTHON_ENV_FILE, REQUIREMENTS_FILE
 
 ENVIRONMENT_FILES = {"conda": CONDA_FILE, "virtualenv": PYTHON_ENV_FILE}
@@ -107,7 +107,7 @@ def doubtful_modules(importers: Mapping[str, Iterable[str]]) -> frozenset[str]:
         return importer in _READERS or not is_library
 
     needed = {name for module, asking in importers.items() if any(map(is_own, asking)) for name in installed[module]}
-    needed = needed.union(*map(_closure, needed))
+    needed |= closure_of(needed)
     return frozenset(module for module, names in installed.items() if names and not names & needed)
 
 
@@ -130,7 +130,7 @@ def _is_editable(distribution: str) -> bool:
 
 
 def _reduce(names: set[str]) -> set[str]:
-    closures = {name: _closure(name) for name in names}
+    closures = {name: closure_of([name]) for name in names}
 
     def is_brought(name: str) -> bool:
         # Of two that require each other, the first one stays.
@@ -139,24 +139,6 @@ def _reduce(names: set[str]) -> set[str]:
         )
 
     return {name for name in names if name in _ALWAYS_KEPT or not is_brought(name)}
-
-
-def _closure(distribution: str) -> set[str]:
-    """Every installed distribution that this one requires, directly or through others, extras left aside."""
-    found: set[str] = set()
-    waiting = [distribution]
-    while waiting:
-        try:
-            lines = metadata.requires(waiting.pop()) or []
-        except metadata.PackageNotFoundError:
-            continue
-        for requirement in map(Requirement, lines):
-            name = canonicalize_name(requirement.name)
-            applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-            if applies and name not in found:
-                found.add(name)
-                waiting.append(name)
-    return found
 
 
 def _installed_version(distribution: str) -> str:

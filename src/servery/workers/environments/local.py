@@ -6,8 +6,9 @@ import platform
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 
+from servery.package.installed import applies, brought_by, read_requirement
 from servery.package.requirements import EnvironmentSpec
 
 
@@ -23,27 +24,23 @@ def _unmet(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         if line.startswith("-"):
             continue  # An option says where packages come from, and asks for none.
-        try:
-            requirement = Requirement(line.partition(" --")[0])
-        except InvalidRequirement:
+        requirement = read_requirement(line)
+        if requirement is None:
             yield f"'{line}' cannot be told from what is installed"
-            continue
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+        elif applies(requirement):
             yield from _unmet_requirement(requirement, line)
 
 
 def _unmet_requirement(requirement: Requirement, line: str) -> Iterator[str]:
     try:
-        found = metadata.distribution(requirement.name)
+        found = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
         yield f"it asks for '{line}', which is not installed"
         return
     if requirement.url is not None:
         yield f"'{line}' cannot be told from what is installed"
-    elif not requirement.specifier.contains(found.version, prereleases=True):
-        yield f"it asks for '{line}', and {found.version} is installed"
-    for extra in requirement.extras:
-        for brought in map(Requirement, found.requires or ()):
-            is_of_extra = brought.marker is not None and not brought.marker.evaluate({"extra": ""})
-            if is_of_extra and brought.marker is not None and brought.marker.evaluate({"extra": extra}):
-                yield from _unmet_requirement(brought, f"{line}: {brought.name}")
+    elif not requirement.specifier.contains(found, prereleases=True):
+        yield f"it asks for '{line}', and {found} is installed"
+    for brought in brought_by(requirement):
+        if not applies(brought):  # Only an extra asks for it: the installer that brought the rest knew of none.
+            yield from _unmet_requirement(brought, f"{line}: {brought.name}")
