@@ -33,7 +33,7 @@ OF_ERROR: dict[type[errors.ServeryError], tuple[int, str]] = {
     errors.WorkersLost: (500, "INTERNAL_ERROR"),
 }
 
-_OF_CODE = {
+OF_CODE = {
     "INTERNAL_ERROR": 500,
     "INVALID_STATE": 500,
     "DATA_LOSS": 500,
@@ -66,7 +66,7 @@ def refusal_of(outcome: Outcome, body: bytes) -> tuple[int, str, str]:
     text = body.decode("utf-8", "replace")
     if outcome is Outcome.MODEL_REFUSED:
         error_code, _, sentence = text.partition(": ")
-        return _OF_CODE.get(error_code, 500), error_code, sentence
+        return OF_CODE.get(error_code, 500), error_code, sentence
     return (*OF_OUTCOME[outcome], text)
 
 

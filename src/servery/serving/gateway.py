@@ -25,6 +25,7 @@ from servery.package.manifest import Manifest
 from servery.package.mlmodel import MLmodel, read_mlmodel
 from servery.routing import PoolKey, PoolReport, PoolSpec, PoolState, Route, RoutingTable, live_pools, specs_by_key
 from servery.serving.batcher import RETRY_AFTER_SECONDS, Batcher, QueueLimits
+from servery.serving.pages.description import Description, describe
 from servery.serving.targets import Choice, Served, Target, routes_to_take
 from servery.workers.environments.store import Environments, Lease
 from servery.workers.pool import Order, Pool, PoolSettings
@@ -62,6 +63,8 @@ class Gateway:
     ) -> None:
         # What callers reach.
         self.targets: dict[str, Target] = {}
+        self.descriptions: dict[PoolKey, Description] = {}
+        """What is known of each version, from when its package is here."""
         self.table = RoutingTable()
         """The newest table that was given."""
         self.settled_number = 0
@@ -158,6 +161,7 @@ class Gateway:
             pool.say("fetching the package")
             folder, manifest = await self._packages.fetch(pool.spec)
             mlmodel = await asyncio.to_thread(read_mlmodel, folder)
+            self.descriptions[pool.spec.key] = await asyncio.to_thread(describe, folder, mlmodel)
             interpreter = await self._lease(pool, folder, mlmodel)
         except ServeryError as error:
             pool.fail(error.message)
@@ -266,6 +270,8 @@ class Gateway:
         served.batcher.refuse_all(Unavailable(f"{label} is no longer served.", retry_after_seconds=RETRY_AFTER_SECONDS))
         self._draining.discard(served)
         self._release(served.pool)
+        if served.pool.spec.key not in self._served:
+            self.descriptions.pop(served.pool.spec.key, None)
         if all(other.pool.spec.digest != served.pool.spec.digest for other in self.served):
             self._packages.remove(served.pool.spec)
 

@@ -36,7 +36,7 @@ LINGER_SECONDS = 2
 
 WANTED = frozenset(
     {
-        *(b"content-type", b"content-encoding", b"content-length", b"expect"),
+        *(b"accept", b"content-type", b"content-encoding", b"content-length", b"expect"),
         *(b"x-request-id", b"x-request-timeout-ms", b"x-servery-nan", b"inference-header-content-length"),
     }
 )
@@ -271,7 +271,7 @@ class HttpProtocol(asyncio.Protocol):
             if operation is not None:
                 self._invoke(exchange, operation)
             else:
-                self._send(exchange, self._site.page(exchange.method, path, exchange.body))
+                self._send(exchange, self._site.page(exchange.method, path, exchange.head, exchange.body))
         except ServeryError as error:
             self._refuse(exchange, error)
         except Refusal as refusal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Protocol
@@ -19,6 +19,7 @@ from servery.serving.dialects.mlflow import MlflowDialect
 from servery.serving.dialects.oip import OipDialect
 from servery.serving.gateway import Gateway
 from servery.serving.oip_pages import OipPages
+from servery.serving.pages.pages import EndpointPages
 from servery.serving.targets import Target
 from servery.version import __version__
 
@@ -60,6 +61,7 @@ class Site:
         self.date = b""
         self._gateway = gateway
         self._sole = sole
+        self._endpoint_pages = EndpointPages(gateway, sole)
         self._request_id_prefix = request_id_prefix
         self._others: Counter[int] = Counter()
         self._operations: dict[bytes, Operation] = {}
@@ -98,15 +100,15 @@ class Site:
         """What is spoken at a path, whether or not it calls anything."""
         return _OIP if _is_oip(path) else _MLFLOW
 
-    def page(self, method: bytes, path: bytes, body: Sequence[bytes]) -> Reply:
-        """What needs no worker: a probe, the metrics, what is told of models.
+    def page(self, method: bytes, path: bytes, head: Mapping[bytes, bytes], body: Sequence[bytes]) -> Reply:
+        """What needs no worker: a probe, the metrics, what an endpoint is, what is told of models.
 
         Raises:
             Refusal, ServeryError: there is nothing at the path, or not for this method, or not now.
         """
         if _is_oip(path):
             return self._oip.page(method, path, body)
-        make = self._pages.get(path)
+        make = self._pages.get(path) or self._endpoint_pages.find(path, head)
         if make is None:
             where = path.decode("latin-1")[:200]
             raise Refusal(HTTPStatus.NOT_FOUND, "ENDPOINT_NOT_FOUND", f"There is nothing at {where}.")
