@@ -129,6 +129,14 @@ class UnsupportedMediaType(CallerError):
         self.supported = supported
 
 
+class NotAcceptable(CallerError):
+    """The caller takes none of the forms that there are."""
+
+    def __init__(self, header: str, got: str, *, offered: tuple[str, ...]) -> None:
+        super().__init__(f"{header} '{got[:100]}' takes nothing that there is: {', '.join(offered)}.")
+        self.offered = offered
+
+
 class LimitError(ServeryError):
     """One of our limits: the same call may succeed later."""
 

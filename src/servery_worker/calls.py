@@ -6,15 +6,19 @@ import warnings
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
+from servery_worker.codecs.arrow import Sent, table_of_arrow
+from servery_worker.codecs.arrow_answers import writer_of
 from servery_worker.codecs.bodies import BadBody, Body, Form, exactly, read_body
+from servery_worker.codecs.columns import arrays_of_table, frame_of_table
 from servery_worker.codecs.frames import frame_of_csv, frame_of_records, frame_of_split
-from servery_worker.codecs.parquet import frame_of_parquet
+from servery_worker.codecs.parquet import table_of_parquet
 from servery_worker.codecs.rows import Layout, Layouts
 from servery_worker.codecs.tables import table_of
 from servery_worker.codecs.values import value_of_inputs, value_of_instances
 from servery_worker.enforcement import enforce
 from servery_worker.flavors import one_line
-from servery_worker.losses import losses_of
+from servery_worker.kinds import is_frame
+from servery_worker.losses import Loss, losses_of
 from servery_worker.oip.frames import table_of_tensors
 from servery_worker.oip.inputs import model_input, params_of
 from servery_worker.oip.messages import InferRequest, InferResponse
@@ -22,8 +26,8 @@ from servery_worker.oip.metadata import model_metadata
 from servery_worker.oip.outputs import response_of
 from servery_worker.oip.rest import read_request, write_response
 from servery_worker.parameters import enforce_params
-from servery_worker.schema import InvalidInput, Signature, Specs
-from servery_worker.wire import Asked, MediaType, Options
+from servery_worker.schema import InvalidInput, Signature, Specs, Tensor
+from servery_worker.wire import AnswerType, Asked, MediaType, Options
 
 _SHARED_ROWS_MAX = 64
 """A request with more rows is predicted alone: it gains nothing, and its neighbours would wait for it."""
@@ -35,9 +39,9 @@ _DECODERS: dict[Form, Callable[[Any, Specs | None], Any]] = {
     Form.INSTANCES: value_of_instances,
     Form.INPUTS: value_of_inputs,
     Form.CSV: frame_of_csv,
-    Form.PARQUET: frame_of_parquet,
 }
-
+_TABLES: dict[Form, Callable[[Any], Sent]] = {Form.PARQUET: table_of_parquet, Form.ARROW: table_of_arrow}
+"""Forms whose cells have types of their own."""
 
 Write = Callable[[Any], "tuple[bytes, int]"]
 """From a model's output, or one request's part of it, to the answer's body and how many bytes its head has (0 where it
@@ -85,10 +89,17 @@ class Reader:
         Raises:
             BadBody: the body cannot be understood.
             InvalidInput: it breaks the signature.
+            LacksLibrary: the model's environment cannot read it, or not write the answer that is asked for.
         """
         if asked.media_type == MediaType.OIP:
             request = read_request(asked, self.tensors["inputs"])
             return self._infer(request, write_response, asked.options, batchable=batchable)
+        if asked.answer_type == AnswerType.JSON:
+            return self._read(asked, batchable=batchable)
+        write = writer_of(asked.answer_type, self._signature.outputs)
+        return self._read(asked, batchable=batchable)._replace(write=write)
+
+    def _read(self, asked: Asked, *, batchable: bool) -> Call:
         body, options = read_body(asked.media_type, asked.body, self._signature), asked.options
         try:
             params = enforce_params(body.params, self._signature.params)
@@ -141,16 +152,40 @@ class Reader:
         body = exactly(body, self._signature)
         with warnings.catch_warnings():  # What pandas has to say about a caller's data is nothing for our log.
             warnings.simplefilter("ignore")
-            data = decoded = self._decoded(body)
-            if not self._is_typed:
-                data = enforce(decoded, self._specs)
-            losses = [] if self._is_typed else losses_of(body, decoded, data, self._specs)
+            data, losses = self._of_table(body) if body.form in _TABLES else self._of_text(body)
         if losses and options & Options.STRICT:
             raise InvalidInput(str(losses[0]))
         params = enforce_params(body.params, self._signature.params)
-        count, key = _shape_key(data, params) if batchable and body.form is not Form.LLM else (0, None)
+        count, key = 0, None
+        if batchable and body.form is not Form.LLM:
+            count, key = (
+                _frame_key(data, params) if body.form in _TABLES and is_frame(data) else _shape_key(data, params)
+            )
         coerced = tuple(loss.name for loss in losses)
         return Call(body, params, key, count, None, [], data, options, coerced)
+
+    def _of_text(self, body: Body) -> tuple[Any, list[Loss]]:
+        """The model's input for a body whose cells are text or of JSON's types, and what was lost of them."""
+        decoded = self._decoded(body)
+        if self._is_typed:
+            return decoded, []
+        data = enforce(decoded, self._specs)
+        return data, losses_of(body, decoded, data, self._specs)
+
+    def _of_table(self, body: Body) -> tuple[Any, list[Loss]]:
+        """The same for a table: only arrays are cast."""
+        sent = _TABLES[body.form](body.value)
+        specs, losses = None if self._is_typed else self._specs, list[Loss]()
+        try:
+            if specs and isinstance(specs[0], Tensor):
+                data, losses = arrays_of_table(sent, [spec for spec in specs if isinstance(spec, Tensor)])
+            else:
+                data = frame_of_table(sent, specs)
+        except InvalidInput:
+            raise
+        except Exception as error:
+            raise BadBody(f"The table cannot be read: {one_line(error)}.") from None
+        return enforce(data, specs), losses
 
     def _decoded(self, body: Body) -> Any:
         """What the body holds, its values cast to the signature's types; raises BadBody."""
@@ -175,8 +210,14 @@ class Reader:
         import numpy as np
 
         first = calls[0]
+        if first.layout is None and len(calls) == 1:
+            return first.data
+        if first.layout is None and is_frame(first.data):
+            import pandas as pd
+
+            return pd.concat([call.data for call in calls], ignore_index=True)
         if first.layout is None:
-            return first.data if len(calls) == 1 else np.concatenate([call.data for call in calls])
+            return np.concatenate([call.data for call in calls])
         rows = first.rows if len(calls) == 1 else [row for call in calls for row in call.rows]
         return first.layout.build(rows)
 
@@ -191,3 +232,15 @@ def _shape_key(data: Any, params: Any) -> tuple[int, Hashable]:
         return 0, None
     dtype = data.dtype.kind if data.dtype.kind in "US" else data.dtype.str
     return len(data), ("array", dtype, data.shape[1:], repr(params))
+
+
+def _frame_key(frame: Any, params: Any) -> tuple[int, Hashable]:
+    """Frames may be joined when they have the same columns of the same dtypes, and rows without labels."""
+    import pandas as pd
+
+    labels = frame.index
+    if not isinstance(labels, pd.RangeIndex) or labels.start != 0 or labels.step != 1 or labels.name is not None:
+        return 0, None
+    if not 0 < len(frame) <= _SHARED_ROWS_MAX:
+        return 0, None
+    return len(frame), ("frame", tuple(frame.columns), tuple(frame.dtypes), repr(params))

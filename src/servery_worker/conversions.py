@@ -167,7 +167,7 @@ def convert_safely(where: str, values: Any, kind: ColumnType) -> Any:
             return values.astype(dtype)
         except (TypeError, ValueError) as error:
             raise InvalidInput(
-                f"{where}: expected datetime without a time zone, got {values.dtype}: {error}."
+                f"{where}: expected datetime without a time zone, got {values.dtype}: {str(error).rstrip('.')}."
             ) from None
     if kind is ColumnType.DOUBLE and is_object:  # Decimals, or nothing but missing values.
         try:

@@ -23,6 +23,8 @@ _AWAKE_SECONDS = 0.0002
 """A lone caller's next request comes about 0.15 ms after its answer; a worker that slept meanwhile answers it some
 0.06 ms later (on two virtual cores), for its waking up and its cold caches."""
 _CAUSE_LENGTH_MAX = 1000
+_PADDING = -(wire.COUNT.size + wire.REQUEST.size) % 8
+"""Before a payload, so that what follows the head of a lone request begins at a multiple of 8."""
 _LOADING_COLLECTIONS = (50_000, 20, 100)
 """The collector's thresholds while a model loads. Its imports build some hundred thousand objects, all of which stay;
 to walk them as often as Python does by itself takes a fifth of scikit-learn's start."""
@@ -40,7 +42,7 @@ def run(connection: socket.socket) -> int:
         if kind != wire.Kind.LOAD:
             raise wire.WireError(f"expected LOAD, got kind {kind}")
         try:
-            predictor, loaded = _load(json.loads(payload))
+            predictor, loaded = _load(json.loads(bytes(payload)))
         except Exception as error:
             # Whatever a model's own code raises on the way is the cause that its people must see.
             cause = str(error) if isinstance(error, LoadError) else f"{type(error).__name__}: {error}"
@@ -82,7 +84,7 @@ def _answer_batches(connection: socket.socket, stream: io.BufferedIOBase, predic
         kind, payload = request
         if kind != wire.Kind.BATCH:
             raise wire.WireError(f"expected BATCH, got kind {kind}")
-        requests = wire.decode_batch(memoryview(payload))
+        requests = wire.decode_batch(payload)
         answers, timings = predictor.answer([asked for _, asked in requests])
         fitting = fitting_answers(answers, wire.ANSWERS_BYTES_MAX)
         results = [wire.Result(id_, *answer) for (id_, _), answer in zip(requests, fitting)]
@@ -114,16 +116,17 @@ def _stay_awake(connection: socket.socket) -> None:
             return
 
 
-def _read_frame(stream: io.BufferedIOBase) -> tuple[int, bytes] | None:
-    """The next frame's kind and payload, or None when the host has hung up."""
+def _read_frame(stream: io.BufferedIOBase) -> tuple[int, memoryview] | None:
+    """The next frame's kind and payload, or None when the host has hung up. The payload may be written to, and the body
+    of a lone request in it is aligned: a model may be given the numbers of an Arrow body where they lie."""
     head = stream.read(wire.FRAME.size)
     if not head:
         return None
     if len(head) < wire.FRAME.size:
         raise wire.WireError("the host hung up inside a frame")
     length, kind = wire.FRAME.unpack(head)
-    payload = stream.read(length - 1)
-    if len(payload) < length - 1:
+    payload = memoryview(bytearray(_PADDING + length - 1))[_PADDING:]
+    if stream.readinto(payload) < length - 1:
         raise wire.WireError("the host hung up inside a frame")
     return kind, payload
 

@@ -58,8 +58,6 @@ def losses_of(body: Body, decoded: Any, data: Any, specs: Specs | None) -> list[
         found = _of_tensors(body, decoded, data, specs)
     elif body.form is Form.CSV:
         found = _of_csv(body, data, specs)
-    elif body.form is Form.PARQUET:
-        return []  # Its columns have their types already, or are refused.
     else:
         found = _of_columns(body, data, specs)
     return [loss for _, loss in zip(range(COERCED_NAMES_MAX), found)]
@@ -134,12 +132,22 @@ def _of_tensors(body: Body, decoded: Any, data: Any, specs: Specs) -> Iterator[L
         array = data[spec.name] if isinstance(data, dict) else data
         if array.dtype.kind in "Om":
             continue
-        is_table = body.form in (Form.CSV, Form.PARQUET)
-        items = _items_of_table(decoded, spec.name) if is_table else _sent_items(body, spec.name)
-        for row, (cell, value) in enumerate(zip(items, array.tolist() if array.ndim else [array.item()])):
-            if (bad := _first_lost(cell, value, array.dtype.kind)) is not _KEPT:
-                yield Loss(spec.name or _UNNAMED, row, bad, str(array.dtype))
-                break
+        items = _items_of_table(decoded, spec.name) if body.form is Form.CSV else _sent_items(body, spec.name)
+        loss = _loss_of_rows(spec.name, items, array)
+        if loss is not None:
+            yield loss
+
+
+def loss_of_cast(name: str | None, sent: Any, array: Any) -> Loss | None:
+    """The first value that was changed when the array ``sent`` was cast to ``array``."""
+    return _loss_of_rows(name, sent.tolist(), array)
+
+
+def _loss_of_rows(name: str | None, items: Sequence[Any], array: Any) -> Loss | None:
+    for row, (cell, value) in enumerate(zip(items, array.tolist() if array.ndim else [array.item()])):
+        if (bad := _first_lost(cell, value, array.dtype.kind)) is not _KEPT:
+            return Loss(name or _UNNAMED, row, bad, str(array.dtype))
+    return None
 
 
 def _items_of_table(table: Any, name: str | None) -> Sequence[Any]:

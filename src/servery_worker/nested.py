@@ -59,12 +59,24 @@ def _conform_array(where: str, value: Any, items: Mapping[str, Any], required: b
         raise InvalidInput(f"{where}: expected a list, got {describe(value)}.")
     if kind in _CONTAINERS or kind is ColumnType.ANY:
         elements: Any = [_conform(f"{where}[{index}]", item, items, required) for index, item in enumerate(value)]
-        return np.array(elements) if isinstance(value, np.ndarray) else elements
+        return _as_array(elements) if isinstance(value, np.ndarray) else elements
     if len(value) == 0:
         return value
     series = convert_safely(f"{where}, a list", pd.Series(value), kind)
     array = series.to_numpy(dtype=_dtype(kind))
     return array.tolist() if isinstance(value, list) else array
+
+
+def _as_array(elements: list[Any]) -> Any:
+    """As numpy has it, but that lists of different lengths are an array of arrays."""
+    import numpy as np
+
+    try:
+        return np.array(elements)
+    except ValueError:
+        made = np.empty(len(elements), object)
+        made[:] = elements
+        return made
 
 
 _CONTAINERS = (ColumnType.ARRAY, ColumnType.OBJECT, ColumnType.MAP)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from servery_worker.calls import Call, Reader
 from servery_worker.codecs.answers import parts_of, plain_answer, rows_of
-from servery_worker.codecs.bodies import BadBody, Form
+from servery_worker.codecs.bodies import BadBody, Form, LacksLibrary
 from servery_worker.codecs.json_text import Unencodable, dump_bare, json_writer
 from servery_worker.enforcement import enforce
 from servery_worker.flavors import FAILURES, Loaded, LoadError, load_flavor, one_line
@@ -196,7 +196,7 @@ class Predictor:
         try:
             answer = plain_answer(output) if call.write is None else output
         except Exception as error:
-            return _unencodable(error)
+            return _unencodable(error, call)
         return self._encode(answer, call)
 
     def _encode(self, answer: Any, call: Call) -> Reply:
@@ -209,7 +209,7 @@ class Predictor:
         except InvalidInput as error:  # It asks for what the model does not give.
             return _refusal(error)
         except Exception as error:
-            return _unencodable(error)
+            return _unencodable(error, call)
         return Reply(_OK, text if call.body.form is _LLM else b'{"predictions":' + text + b"}", call.coerced)
 
 
@@ -256,6 +256,8 @@ def _given_list(predict: Callable[[Any, Any], Any], signature: Signature | None)
 
 def _refusal(error: Exception) -> Reply:
     outcome = Outcome.INVALID_INPUT if isinstance(error, InvalidInput) else Outcome.BAD_REQUEST
+    if isinstance(error, LacksLibrary):
+        outcome = Outcome.UNSUPPORTED
     expected = isinstance(error, (InvalidInput, BadBody))
     text = str(error) if expected else f"The input cannot be read: {scrubbed(error)}"
     return Reply(outcome, text[:_MESSAGE_MAX].encode(errors="replace"))
@@ -268,9 +270,10 @@ def _raised(error: BaseException) -> Reply:
     return Reply(Outcome.MODEL_RAISED, f"The model raised {scrubbed(error)}".encode(errors="replace"))
 
 
-def _unencodable(error: Exception) -> Reply:
+def _unencodable(error: Exception, call: Call) -> Reply:
     text = str(error) if isinstance(error, Unencodable) else one_line(error)
-    sentence = f"The model's answer cannot be written as JSON: {text}."[:_MESSAGE_MAX]
+    form = "as JSON" if call.write is None else "in the form that was asked for"
+    sentence = f"The model's answer cannot be written {form}: {text}."[:_MESSAGE_MAX]
     return Reply(Outcome.UNENCODABLE, sentence.encode(errors="replace"))
 
 

@@ -97,7 +97,7 @@ class Outcome(IntEnum):
     """How one request ended in the worker. Every outcome but OK has a sentence as its body."""
 
     OK = 0
-    """The body is the answer, JSON."""
+    """The body is the answer, in the form that was asked for."""
     BAD_REQUEST = 1
     """The body could not be understood: no JSON, no or two input fields, a broken table."""
     INVALID_INPUT = 2
@@ -108,6 +108,8 @@ class Outcome(IntEnum):
     """The model answered with something that has no form in the answer's media type."""
     MODEL_REFUSED = 5
     """The model raised an error that has an error code of MLflow's; the body is the code, ": " and the sentence."""
+    UNSUPPORTED = 6
+    """The model's environment lacks the library that reads the body, or that writes the answer."""
 
 
 _OUTCOMES = tuple(Outcome)

@@ -14,7 +14,12 @@ from servery.cli.output import print_json
 from servery.errors import InvalidInput
 
 _JSON, _CSV = "application/json", "text/csv"
-_CONTENT_TYPES = {".json": _JSON, ".csv": _CSV, ".parquet": "application/vnd.apache.parquet"}
+_CONTENT_TYPES = {
+    ".json": _JSON,
+    ".csv": _CSV,
+    ".parquet": "application/vnd.apache.parquet",
+    **dict.fromkeys((".arrow", ".arrows"), "application/vnd.apache.arrow.stream"),
+}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,7 +33,9 @@ def predict(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--input", "-i", help="Read a .json, .csv or .parquet file instead; '-' is standard input."),
+        typer.Option(
+            "--input", "-i", help="Read a .json, .csv, .parquet or .arrow file instead; '-' is standard input."
+        ),
     ] = None,
     server: Server = None,
     home: Home = None,
@@ -62,7 +69,7 @@ def _read(data: str | None, file: Path | None) -> tuple[bytes, str]:
         return body, _JSON if body.lstrip()[:1] in (b"{", b"[", b'"') else _CSV
     content_type = _CONTENT_TYPES.get(file.suffix.lower())
     if content_type is None:
-        raise InvalidInput("--input", expected="a .json, .csv or .parquet file, or '-'", got=str(file))
+        raise InvalidInput("--input", expected="a .json, .csv, .parquet or .arrow file, or '-'", got=str(file))
     try:
         body = file.read_bytes()
     except OSError as error:

@@ -46,6 +46,7 @@ def answer_here(model: LoadedModel, body: bytes, content_type: str) -> Any:
     from servery_worker.wire import Asked, MediaType, Outcome
 
     others = {"text/csv": MediaType.CSV, "application/vnd.apache.parquet": MediaType.PARQUET}
+    others["application/vnd.apache.arrow.stream"] = MediaType.ARROW
     media_type = others.get(content_type, MediaType.JSON)
     [(outcome, answer, *_)], _ = model.predictor.answer([Asked(media_type, body)])
     if outcome is Outcome.OK:

@@ -5,10 +5,16 @@ from __future__ import annotations
 from servery.errors import InvalidInput, UnsupportedMediaType
 from servery_worker.wire import MediaType, Options
 
-SUPPORTED = ("text/csv", "application/json", "application/vnd.apache.parquet")
-_BY_NAME = dict(
-    zip((name.encode() for name in SUPPORTED), (MediaType.CSV, MediaType.JSON, MediaType.PARQUET), strict=True)
-)
+_MEDIA_TYPES = {
+    "text/csv": MediaType.CSV,
+    "application/json": MediaType.JSON,
+    "application/vnd.apache.parquet": MediaType.PARQUET,
+    "application/vnd.apache.arrow.stream": MediaType.ARROW,
+    # A file holds a stream, which is what is read of it.
+    "application/vnd.apache.arrow.file": MediaType.ARROW,
+}
+SUPPORTED = tuple(_MEDIA_TYPES)
+_BY_NAME = {name.encode(): media_type for name, media_type in _MEDIA_TYPES.items()}
 TIMEOUT_MS_MAX = 24 * 3600 * 1000
 
 

@@ -20,11 +20,13 @@ OF_OUTCOME: dict[Outcome, tuple[int, str]] = {
     # MLflow's scoring server answers 400 when the model raises, and its clients count on it.
     Outcome.MODEL_RAISED: (400, "BAD_REQUEST"),
     Outcome.UNENCODABLE: (500, "INTERNAL_ERROR"),
+    Outcome.UNSUPPORTED: (501, "NOT_IMPLEMENTED"),
 }
 
 OF_ERROR: dict[type[errors.ServeryError], tuple[int, str]] = {
     errors.InvalidInput: (400, "INVALID_PARAMETER_VALUE"),
     errors.NotFound: (404, "RESOURCE_DOES_NOT_EXIST"),
+    errors.NotAcceptable: (406, "BAD_REQUEST"),
     errors.BodyTooLarge: (413, "BAD_REQUEST"),
     errors.UnsupportedMediaType: (415, "BAD_REQUEST"),
     errors.QueueFull: (503, "TEMPORARILY_UNAVAILABLE"),

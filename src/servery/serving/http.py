@@ -36,7 +36,7 @@ LINGER_SECONDS = 2
 
 WANTED = frozenset(
     {
-        *(b"accept", b"content-type", b"content-encoding", b"content-length", b"expect"),
+        *(b"accept", b"accept-encoding", b"content-type", b"content-encoding", b"content-length", b"expect"),
         *(b"x-request-id", b"x-request-timeout-ms", b"x-servery-nan", b"inference-header-content-length"),
     }
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from servery.errors import ServeryError
-from servery_worker.wire import Asked, Outcome, Timings
+from servery_worker.wire import AnswerType, Asked, Outcome, Timings
 
 
 class Answer(NamedTuple):
@@ -25,6 +25,8 @@ class Answer(NamedTuple):
     """Columns and params of which a value was changed to fit its type."""
     head_bytes: int = 0
     """How many bytes of the body its head has, where raw tensors follow it; else 0."""
+    answer_type: int = AnswerType.JSON
+    """The form of the body, where MLflow's protocol is spoken."""
 
 
 class Request:

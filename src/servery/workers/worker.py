@@ -214,7 +214,10 @@ class Worker:
             raise wire.WireError("answers to requests that were not asked")
         count = len(batch)
         answers = [
-            Answer(outcome, body, count, self.batch_sent - request.arrived, timings, coerced, head_bytes)
+            Answer(
+                *(outcome, body, count, self.batch_sent - request.arrived, timings, coerced, head_bytes),
+                request.asked.answer_type,
+            )
             for request, (_, outcome, body, coerced, head_bytes) in zip(batch, results, strict=True)
         ]
         self.batch = ()

@@ -16,6 +16,10 @@ class BadBody(ValueError):
     """A body that cannot be understood; the message is one sentence for the caller."""
 
 
+class LacksLibrary(BadBody):
+    """What is asked needs a library that the model's environment has not."""
+
+
 class Form(Enum):
     """The input forms of MLflow's scoring protocol, and one for all of the other protocol's."""
 
@@ -29,6 +33,7 @@ class Form(Enum):
     PARQUET = "parquet"
     INFER = "infer"
     """The value is an ``oip.messages.InferRequest``."""
+    ARROW = "arrow"
 
 
 class Body(NamedTuple):
@@ -40,6 +45,7 @@ class Body(NamedTuple):
 
 
 _FORMS = {form.value: form for form in (Form.SPLIT, Form.RECORDS, Form.INSTANCES, Form.INPUTS)}
+_BINARY_FORMS: dict[int, Form] = {MediaType.PARQUET: Form.PARQUET, MediaType.ARROW: Form.ARROW}
 _FIELDS = "'dataframe_split', 'dataframe_records', 'instances' or 'inputs'"
 
 
@@ -51,7 +57,8 @@ def read_body(media_type: int, body: bytes | memoryview, signature: Signature | 
         InvalidInput: it has no ``inputs``, the only field of a model whose signature comes from a type hint.
     """
     if media_type != MediaType.JSON:
-        return Body(Form.PARQUET, body) if media_type == MediaType.PARQUET else Body(Form.CSV, _text(body))
+        form = _BINARY_FORMS.get(media_type)
+        return Body(Form.CSV, _text(body)) if form is None else Body(form, body)
     try:
         value = load_json(body)
     except ValueError as error:

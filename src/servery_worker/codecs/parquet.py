@@ -1,45 +1,53 @@
-"""Parquet bodies to a pandas DataFrame, as MLflow's scoring server reads them (``pandas.read_parquet``)."""
+"""Parquet bodies to a pyarrow table, as MLflow's scoring server reads them (``pandas.read_parquet``)."""
 
 from __future__ import annotations
 
-import io
+import base64
+import binascii
 from typing import Any
 
+from servery_worker.codecs.arrow import Sent, pyarrow_for
 from servery_worker.codecs.bodies import BadBody
-from servery_worker.conversions import is_nullable
-from servery_worker.schema import Specs
+from servery_worker.codecs.ipc import UNPICKLED_ON_READING
+from servery_worker.codecs.plain_tables import plain_table
 
 _DECODED_BYTES_MAX = 512 << 20
 """What a table may come to: a few bytes of Parquet can stand for any number of equal cells."""
 _CELL_BYTES = 8
 
 
-def frame_of_parquet(content: bytes | memoryview, specs: Specs | None) -> Any:
-    """The table in ``content``, its columns as they were written; nothing is cast.
+def table_of_parquet(content: bytes | memoryview) -> Sent:
+    """The table in ``content``, its columns as they were written.
 
     Raises:
-        BadBody: it is no Parquet, it is too large, or the model's environment has no pyarrow.
+        BadBody: it is no Parquet, or it is too large. LacksLibrary: the model's environment has no pyarrow.
     """
+    pa = pyarrow_for("take Parquet")
+    import pyarrow.parquet as pq
+
+    source = pa.py_buffer(content)
     try:
-        import pandas as pd
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise BadBody("This model cannot take Parquet: its environment has no pyarrow.") from None
-    data = bytes(content)
-    try:
-        with pq.ParquetFile(pa.BufferReader(data)) as file:
+        _check_schema(pq.read_metadata(pa.BufferReader(source)))
+        with pq.ParquetFile(pa.BufferReader(source)) as file:
             _check_size(file)
-        frame = pd.read_parquet(io.BytesIO(data), engine="pyarrow")
-        for name in _nullable_in(frame, specs):
-            kept = pq.read_table(pa.BufferReader(data), columns=[name])[name]
-            if pa.types.is_integer(kept.type) or pa.types.is_boolean(kept.type):
-                frame[name] = _with_na(kept, frame.index)
+            table = file.read()
+        table.validate(full=True)
+        return Sent(plain_table(table, _DECODED_BYTES_MAX))
     except BadBody:
         raise
     except Exception as error:
         raise BadBody(f"The body is not a Parquet table: {error}.") from None
-    return frame
+
+
+def _check_schema(metadata: Any) -> None:
+    """Raises BadBody where the Arrow schema that a file brings would have an old pyarrow unpickle what is in it."""
+    kept = (metadata.metadata or {}).get(b"ARROW:schema", b"")
+    try:
+        schema = base64.b64decode(kept)
+    except (ValueError, binascii.Error):
+        schema = b""
+    if UNPICKLED_ON_READING in schema:
+        raise BadBody("The Arrow schema has an extension type that would have to be unpickled.")
 
 
 def _check_size(file: Any) -> None:
@@ -59,18 +67,3 @@ def _check_size(file: Any) -> None:
                 break
     if decoded > _DECODED_BYTES_MAX:
         raise BadBody(f"The Parquet table is larger than {_DECODED_BYTES_MAX >> 20} MiB when it is decoded.")
-
-
-def _nullable_in(frame: Any, specs: Specs | None) -> list[Any]:
-    """The optional columns of integers or booleans that pandas made something else of, for their nulls."""
-    names = [spec.name for spec in specs or () if is_nullable(spec)]
-    return [name for name in names if name in frame.columns and frame[name].dtype.kind in "fO"]
-
-
-def _with_na(column: Any, index: Any) -> Any:
-    """An arrow column of integers or booleans as a pandas column with missing values."""
-    import pandas as pd
-    import pyarrow as pa
-
-    kind = "boolean" if pa.types.is_boolean(column.type) else str(column.type).replace("int", "Int").replace("uI", "UI")
-    return pd.Series(pd.array(column.to_pylist(), dtype=kind), index=index)

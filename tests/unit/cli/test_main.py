@@ -31,7 +31,7 @@ from servery.errors import InvalidInput
         (["models", "ls", "--server", "nonsense"], "http://"),
         (["predict", "spam"], "-i FILE"),
         (["predict", "spam", "{"], "valid JSON"),
-        (["predict", "spam", "-i", "data.xml"], ".json, .csv or .parquet"),
+        (["predict", "spam", "-i", "data.xml"], ".json, .csv, .parquet or .arrow"),
         (["up", "--port", "a"], "--port"),
         (["up", "--port", "70000"], "--port"),
         (["up", "--port", "8401", "--gateway-port", "8401"], "another port"),

@@ -101,9 +101,11 @@ def test_a_pool_is_named_for_its_version_and_digest() -> None:
         (b"text/csv", MediaType.CSV),
         (b"text/csv; charset=utf8", MediaType.CSV),
         (b"application/vnd.apache.parquet", MediaType.PARQUET),
+        (b"application/vnd.apache.arrow.stream", MediaType.ARROW),
+        (b"application/vnd.apache.arrow.file", MediaType.ARROW),
     ],
 )
-def test_json_csv_and_parquet_are_taken(content_type: bytes, media_type: MediaType) -> None:
+def test_json_csv_and_tables_are_taken(content_type: bytes, media_type: MediaType) -> None:
     assert media_type_of(content_type) is media_type
 
 
