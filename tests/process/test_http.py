@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.models import SLEEP, echo_body
+from tests.models import RAISE, SLEEP, echo_body
 from tests.servers import Server, serving, wait_until
 
 BODY_BYTES_MAX = 100_000
@@ -85,6 +85,13 @@ def test_an_answer_carries_request_id_version_and_timing(server: Server) -> None
 def test_a_request_without_an_id_is_given_one(server: Server) -> None:
     ids = {httpx.post(f"{server.url}/invocations", json=echo_body(1)).headers["x-request-id"] for _ in range(3)}
     assert len(ids) == 3
+
+
+def test_an_error_says_whether_it_is_the_models_fault_or_the_callers(server: Server) -> None:
+    raised = httpx.post(f"{server.url}/invocations", json=echo_body(1, RAISE))
+    refused = httpx.post(f"{server.url}/invocations", json={"inputs": "none of it"})
+    assert (raised.status_code, raised.headers["x-servery-fault"]) == (400, "model")
+    assert (refused.status_code, refused.headers.get("x-servery-fault")) == (400, None)
 
 
 def test_many_requests_go_over_one_connection(connection: Connection) -> None:

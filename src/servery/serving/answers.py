@@ -23,6 +23,13 @@ OF_OUTCOME: dict[Outcome, tuple[int, str]] = {
     Outcome.UNSUPPORTED: (501, "NOT_IMPLEMENTED"),
 }
 
+FAULTS: dict[Outcome, bytes] = {
+    Outcome.MODEL_RAISED: b"model",
+    Outcome.MODEL_REFUSED: b"model",
+    Outcome.UNENCODABLE: b"answer",
+}
+"""What ``X-Servery-Fault`` says where it is not the caller's: the statuses are MLflow's, which do not tell."""
+
 OF_ERROR: dict[type[errors.ServeryError], tuple[int, str]] = {
     errors.InvalidInput: (400, "INVALID_PARAMETER_VALUE"),
     errors.NotFound: (404, "RESOURCE_DOES_NOT_EXIST"),

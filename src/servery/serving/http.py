@@ -16,7 +16,7 @@ from typing import cast
 import httptools
 
 from servery.errors import BodyTooLarge, LimitError, ServeryError
-from servery.serving.answers import REASONS, coerced_names, status_of
+from servery.serving.answers import FAULTS, REASONS, coerced_names, status_of
 from servery.serving.dialects.dialect import Dialect, Operation, Refusal, Reply, method_not_allowed
 from servery.serving.site import Site
 from servery.serving.targets import Choice
@@ -314,6 +314,8 @@ class HttpProtocol(asyncio.Protocol):
             answer.batch_requests,
             (decode + predict + encode) * 1000,
         )
+        if answer.outcome in FAULTS:
+            headers += b"X-Servery-Fault: %b\r\n" % FAULTS[answer.outcome]
         if answer.coerced:
             choice.counts.add_coerced()
             headers += b"X-Servery-Coerced: %b\r\n" % coerced_names(answer.coerced)
