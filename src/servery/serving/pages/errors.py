@@ -18,6 +18,7 @@ CAUSES: dict[int, str] = {
     "may not. `BAD_REQUEST`, `INVALID_PARAMETER_VALUE`",
     404: "There is no such endpoint or path. `RESOURCE_DOES_NOT_EXIST`, `ENDPOINT_NOT_FOUND`",
     405: "Another method is needed. `BAD_REQUEST`",
+    406: "`Accept` allows none of the forms that an answer can have. `BAD_REQUEST`",
     408: "The request came in too slowly. `DEADLINE_EXCEEDED`",
     413: "The body is too large. `BAD_REQUEST`",
     415: "The Content-Type or Content-Encoding is not taken. `BAD_REQUEST`",
