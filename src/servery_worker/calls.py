@@ -19,7 +19,7 @@ from servery_worker.enforcement import enforce
 from servery_worker.flavors import one_line
 from servery_worker.kinds import is_frame
 from servery_worker.losses import Loss, losses_of
-from servery_worker.oip.frames import table_of_tensors
+from servery_worker.oip.frames import names_of, table_of_tensors
 from servery_worker.oip.inputs import model_input, params_of
 from servery_worker.oip.messages import InferRequest, InferResponse
 from servery_worker.oip.metadata import model_metadata
@@ -74,6 +74,7 @@ class Reader:
     def __init__(self, signature: Signature | None) -> None:
         self._signature = signature or Signature()
         self._specs = self._signature.inputs
+        self._names = names_of(self._specs) if self._specs else None
         self._is_typed = self._signature.is_from_type_hint
         self._layouts = Layouts(self._specs)
         self.tensors = model_metadata(signature)
@@ -131,7 +132,7 @@ class Reader:
         def written(output: Any) -> tuple[bytes, int]:
             return write(response_of(output, request, outputs), request)
 
-        table = None if self._is_typed else table_of_tensors(request, self._specs, _SHARED_ROWS_MAX)
+        table = None if self._is_typed else table_of_tensors(request, self._specs, self._names, _SHARED_ROWS_MAX)
         layout = None if table is None else self._layouts.of(table)
         if table is None or layout is None:
             return self.slowly(body, options, batchable=batchable)._replace(write=written)

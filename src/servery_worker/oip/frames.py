@@ -23,10 +23,13 @@ _FRAME_DTYPES = {
 _TOLD_MAX = 5
 
 
-def table_of_tensors(request: InferRequest, specs: Specs | None, rows_max: int) -> Table | None:
+def table_of_tensors(
+    request: InferRequest, specs: Specs | None, names: Sequence[Any] | None, rows_max: int
+) -> Table | None:
     """The table of plain cells that a small request is, for the fast way of ``codecs.rows``; None where it is none.
 
-    What that makes of it is what ``model_input`` makes; whatever it does not take goes that way.
+    ``names`` are those of ``specs``. What that way makes of the table is what ``model_input`` makes of the request;
+    whatever it does not take is left to that.
     """
     tensors = request.inputs
     typed = "content_type" in request.parameters or any("content_type" in tensor.parameters for tensor in tensors)
@@ -38,7 +41,7 @@ def table_of_tensors(request: InferRequest, specs: Specs | None, rows_max: int) 
             fits = messages.NUMPY_NAMES[first.datatype] == specs[0].dtype
             return Table(None, first.data.tolist()) if fits else None
         rows = _plain_cells(first, first.shape) if first.shape[1] == len(specs) else None
-        return None if rows is None else Table(_names_of(specs), rows)
+        return None if rows is None else Table(names, rows)
     return _table_of_columns(tensors, specs, first.shape[0])
 
 
@@ -52,7 +55,8 @@ def _table_of_columns(tensors: Sequence[InferTensor], specs: Specs, count: int) 
     return Table([tensor.name for tensor in tensors], list(map(list, zip(*cast("list[list[Any]]", columns)))))
 
 
-def _names_of(specs: Specs) -> list[Any] | None:
+def names_of(specs: Sequence[Column | Tensor]) -> list[Any] | None:
+    """The names of all columns or tensors; None where they have none."""
     return None if specs[0].name is None else [spec.name for spec in specs]
 
 
@@ -105,8 +109,7 @@ def _block(tensor: InferTensor, columns: Sequence[Column]) -> Any:
     plain = _FRAME_DTYPES.get(only) if not kinds and tensor.datatype is not Datatype.BYTES else None
     if plain is None or tensor.data.dtype != plain:
         return None
-    names = _names_of(tuple(columns))
-    return pd.DataFrame(tensor.data, columns=names)
+    return pd.DataFrame(tensor.data, columns=names_of(columns))
 
 
 def _cut(table: InferTensor, place: int) -> InferTensor:

@@ -94,8 +94,7 @@ def _floats(where: str, datatype: Datatype, cells: list[Any]) -> Any:
         return array
     with np.errstate(over="ignore"):
         narrow = array.astype(NUMPY_NAMES[datatype])
-    lost = np.isinf(narrow) & ~np.isinf(array)
-    if lost.any():
+    if not np.isfinite(narrow).all() and (lost := np.isinf(narrow) & ~np.isinf(array)).any():
         place = int(np.argmax(lost))
         raise BadBody(f"{where}: expected {datatype.value}, got {describe(cells[place])} at place {place}.")
     return narrow
@@ -106,7 +105,8 @@ def json_of_array(tensor: InferTensor) -> tuple[list[Any], bool]:
 
     A NaN is written as null, as are the infinities, by ``json_text``; a missing text is null, too.
     """
-    cells: list[Any] = tensor.data.ravel().tolist()
+    data = tensor.data
+    cells: list[Any] = data.tolist() if data.ndim == 1 else data.ravel().tolist()
     if tensor.datatype is not Datatype.BYTES or bytes not in set(map(type, cells)):
         return cells, False
     return [None if cell is None else base64.b64encode(cell_bytes(cell)).decode() for cell in cells], True

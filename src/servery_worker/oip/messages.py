@@ -6,12 +6,14 @@ Source: kserve/open-inference-protocol, ``inference_rest.md`` and ``inference_gr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Union
+from types import MappingProxyType
+from typing import Any, NamedTuple, Union
 
 Parameter = Union[bool, int, float, str]
 Parameters = Mapping[str, Parameter]
+NONE: Parameters = MappingProxyType({})
+"""No parameters."""
 
 
 class Datatype(str, Enum):
@@ -47,37 +49,33 @@ NUMPY_NAMES = {
 they are text already, or None for a null. Integers or booleans that came with nulls are an array of objects."""
 
 
-@dataclass(frozen=True)
-class InferTensor:
+class InferTensor(NamedTuple):
     """One tensor. ``data`` is a numpy array of ``shape`` in C order, with the dtype that NUMPY_NAMES says."""
 
     name: str
     datatype: Datatype
     shape: tuple[int, ...]
     data: Any
-    parameters: Parameters = field(default_factory=dict)
+    parameters: Parameters = NONE
 
 
-@dataclass(frozen=True)
-class RequestedOutput:
+class RequestedOutput(NamedTuple):
     name: str
-    parameters: Parameters = field(default_factory=dict)
+    parameters: Parameters = NONE
 
 
-@dataclass(frozen=True)
-class InferRequest:
+class InferRequest(NamedTuple):
     """A request. ``outputs`` empty: all are wanted."""
 
     inputs: Sequence[InferTensor]
     outputs: Sequence[RequestedOutput] = ()
     id: str = ""
-    parameters: Parameters = field(default_factory=dict)
+    parameters: Parameters = NONE
 
 
-@dataclass(frozen=True)
-class InferResponse:
+class InferResponse(NamedTuple):
     """An answer. The model's name and version are put before it by the gateway, which alone knows them."""
 
     outputs: Sequence[InferTensor]
     id: str = ""
-    parameters: Parameters = field(default_factory=dict)
+    parameters: Parameters = NONE

@@ -7,6 +7,7 @@ and whatever numpy has no plain type for, as one JSON text each.
 from __future__ import annotations
 
 import datetime
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,21 +15,24 @@ from servery_worker.codecs.json_text import Unencodable, array_items, dump_json
 from servery_worker.conversions import is_missing
 from servery_worker.enforcement import listed
 from servery_worker.kinds import is_frame, is_series
-from servery_worker.oip.messages import Datatype, InferRequest, InferResponse, InferTensor
+from servery_worker.oip.messages import NUMPY_NAMES, Datatype, InferRequest, InferResponse, InferTensor
 from servery_worker.oip.raw import object_array
 from servery_worker.schema import InvalidInput, Specs
 
+_BY_SIZE = {
+    ("b", 1): Datatype.BOOL,
+    **{("i", size): Datatype(f"INT{8 * size}") for size in (1, 2, 4, 8)},
+    **{("u", size): Datatype(f"UINT{8 * size}") for size in (1, 2, 4, 8)},
+    **{("f", size): Datatype(f"FP{8 * size}") for size in (2, 4, 8)},
+}
+"""The datatype by numpy's letter for the kind and an element's bytes: an array's dtype is slow to tell its name."""
 UNNAMED = "predict"
 """The output of a model whose signature gives it no name."""
 
 DATATYPES = {
-    "bool": Datatype.BOOL,
-    **{name.lower(): datatype for name, datatype in Datatype.__members__.items() if "INT" in name},
-    "float16": Datatype.FP16,
-    "float32": Datatype.FP32,
-    "float64": Datatype.FP64,
+    name: datatype for datatype, name in NUMPY_NAMES.items() if datatype not in (Datatype.BYTES, Datatype.BF16)
 }
-"""The datatype of a numpy dtype that has one."""
+"""The datatype of a numpy dtype that has one, by its name."""
 
 
 def response_of(output: Any, request: InferRequest, specs: Specs | None) -> InferResponse:
@@ -50,6 +54,9 @@ def response_of(output: Any, request: InferRequest, specs: Specs | None) -> Infe
 
 def tensors_of(output: Any, names: Sequence[str | None] = ()) -> list[InferTensor]:
     """A model's output as tensors; ``names`` are its signature's, None where an output has none."""
+    given = [name for name in names if name is not None]
+    if is_plain_array(output) and len(given) < 2:
+        return [_tensor(given[0] if given else UNNAMED, output if output.ndim else output.reshape(1))]
     if is_frame(output):
         labels = output.columns.tolist()
         texts = [str(label) for label in labels]
@@ -59,10 +66,15 @@ def tensors_of(output: Any, names: Sequence[str | None] = ()) -> list[InferTenso
     if isinstance(output, Mapping) and output and all(isinstance(key, str) for key in output):
         return [_tensor(str(key), array_of_values(value)) for key, value in output.items()]
     array = array_of_values(output)
-    given = [name for name in names if name is not None]
     if len(given) > 1 and array.ndim == 2 and array.shape[1] == len(given):
         return [_tensor(name, array[:, place]) for place, name in enumerate(given)]
     return [_tensor(given[0] if len(given) == 1 else _own_name(output), array)]
+
+
+def is_plain_array(value: Any) -> bool:
+    """Is it numpy's, of numbers or booleans?"""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and type(value) is numpy.ndarray and value.dtype.kind in "biuf"
 
 
 def _own_name(output: Any) -> str:
@@ -70,8 +82,9 @@ def _own_name(output: Any) -> str:
 
 
 def _tensor(name: str, array: Any) -> InferTensor:
-    datatype = DATATYPES.get(array.dtype.name)
-    if datatype is None and array.dtype.kind == "f":
+    dtype = array.dtype
+    datatype = _BY_SIZE.get((dtype.kind, dtype.itemsize))
+    if datatype is None and dtype.kind == "f":  # More than 64 bits.
         datatype, array = Datatype.FP64, array.astype("float64")
     return InferTensor(name, datatype or Datatype.BYTES, array.shape, array)
 

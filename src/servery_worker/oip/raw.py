@@ -25,7 +25,7 @@ def count_of(where: str, shape: tuple[int, ...]) -> int:
     """How many elements a shape has; raises BadBody where it is none, or stands for more than it holds."""
     if len(shape) > _RANK_MAX:
         raise BadBody(f"{where}: expected a shape of at most {_RANK_MAX} sizes, got {len(shape)}.")
-    if any(size < 0 for size in shape):
+    if min(shape, default=0) < 0:
         raise BadBody(f"{where}: expected a shape of sizes from 0 on, got {list(shape)}.")
     count = math.prod(shape)
     if not count and math.prod(size or 1 for size in shape) > EMPTY_SIZES_MAX:
