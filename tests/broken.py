@@ -184,6 +184,19 @@ class RaisesOnManyRows(Sound):
         return super().predict(frame)
 
 
+class DiesInTheEnd(OnlyWhenLoaded):
+    def loaded(self) -> None:
+        self.kept = []
+
+    def predict(self, frame: Any) -> Any:
+        import os
+
+        self.kept.append(frame)
+        if len(self.kept) > 40:
+            os._exit(3)
+        return super().predict(frame)
+
+
 class LeavesChildren(OnlyWhenLoaded):
     is_loaded = False
 

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from servery.check.report import Fitness, Look, Report, Verdict
-from servery.check.run import Limits, Settings, check
+from servery.check.run import check
+from servery.check.settings import Limits, Settings
 from servery.clock import SystemClock
 from servery.config import EnvManager, PackageSources
 from servery.workers.environments.store import Environments
@@ -93,6 +94,7 @@ CASES = {
         of(broken.RaisesOnManyRows), Look.EDGES, WARNING, ("raises on 1000 rows", "too many cooks")
     ),
     "answers at random": Case(of(broken.AnswersAtRandom), Look.REPEAT, WARNING, ("differently each time",)),
+    "dies in the end": Case(of(broken.DiesInTheEnd), Look.LATENCY, BROKEN, ("did not go on", "status 3")),
     "leaves processes": Case(of(broken.LeavesChildren), Look.GROWTH, BROKEN, ("leaves a process behind",)),
     "needs the network": Case(
         of(broken.NeedsNetwork), Look.LOAD, BROKEN, ("needs the network", "could not reach weights.invalid:80")

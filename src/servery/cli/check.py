@@ -14,7 +14,7 @@ from servery.errors import NotFit
 
 if TYPE_CHECKING:
     from servery.check.report import Report
-    from servery.check.run import Settings
+    from servery.check.settings import Settings
     from servery.client import ModelVersion
 
 _MARKS = {"OK": ("✓", "green"), "NOTE": ("•", "blue"), "WARNING": ("!", "yellow"), "BROKEN": ("✗", "bold red")}
@@ -104,7 +104,7 @@ def check_uri(
 def _settings(
     home: Path | None, env_manager: str | None, variables: Mapping[str, str], timeout_seconds: float | None
 ) -> Settings:
-    from servery.check.run import Limits, Settings
+    from servery.check.settings import Limits, Settings
     from servery.clock import SystemClock
     from servery.config import GatewayConfig, load_config, package_sources
     from servery.workers.environments.store import environments_of
