@@ -16,8 +16,10 @@ from servery_worker.codecs.rows import Layout, Layouts
 from servery_worker.codecs.tables import table_of
 from servery_worker.codecs.values import value_of_inputs, value_of_instances
 from servery_worker.enforcement import enforce
+from servery_worker.events import Events
 from servery_worker.flavors import one_line
 from servery_worker.kinds import is_frame
+from servery_worker.language import calls as language
 from servery_worker.losses import Loss, losses_of
 from servery_worker.oip.frames import names_of, table_of_tensors
 from servery_worker.oip.inputs import model_input, params_of
@@ -43,6 +45,9 @@ _DECODERS: dict[Form, Callable[[Any, Specs | None], Any]] = {
 _TABLES: dict[Form, Callable[[Any], Sent]] = {Form.PARQUET: table_of_parquet, Form.ARROW: table_of_arrow}
 """Forms whose cells have types of their own."""
 
+LANGUAGE = frozenset(map(int, language.KINDS))
+"""The media types that are read by ``language``; integers, as the hot path has them."""
+
 Write = Callable[[Any], "tuple[bytes, int]"]
 """From a model's output, or one request's part of it, to the answer's body and how many bytes its head has (0 where it
 is of one piece); raises Unencodable."""
@@ -66,13 +71,16 @@ class Call(NamedTuple):
     """Columns and params of which a value was changed to fit its type."""
     write: Write | None = None
     """How the answer is written, where that is not MLflow's JSON."""
+    events: Events | None = None
+    """How the answer is told in pieces, where that is not chunk by chunk."""
 
 
 class Reader:
     """Reads bodies for one model, and makes its inputs."""
 
-    def __init__(self, signature: Signature | None) -> None:
+    def __init__(self, signature: Signature | None, task: str | None = None) -> None:
         self._signature = signature or Signature()
+        self._task = task
         self._specs = self._signature.inputs
         self._names = names_of(self._specs) if self._specs else None
         self._is_typed = self._signature.is_from_type_hint
@@ -95,13 +103,17 @@ class Reader:
         if asked.media_type == MediaType.OIP:
             request = read_request(asked, self.tensors["inputs"])
             return self._infer(request, write_response, asked.options, batchable=batchable)
+        if asked.media_type in LANGUAGE:
+            conversation = language.read(asked, self._task, self._signature)
+            call = self._read(conversation.body, asked.options, batchable=batchable)
+            return call._replace(write=conversation.write, events=conversation.events)
+        body = read_body(asked.media_type, asked.body, self._signature)
         if asked.answer_type == AnswerType.JSON:
-            return self._read(asked, batchable=batchable)
+            return self._read(body, asked.options, batchable=batchable)
         write = writer_of(asked.answer_type, self._signature.outputs)
-        return self._read(asked, batchable=batchable)._replace(write=write)
+        return self._read(body, asked.options, batchable=batchable)._replace(write=write)
 
-    def _read(self, asked: Asked, *, batchable: bool) -> Call:
-        body, options = read_body(asked.media_type, asked.body, self._signature), asked.options
+    def _read(self, body: Body, options: int, *, batchable: bool) -> Call:
         try:
             params = enforce_params(body.params, self._signature.params)
         except InvalidInput:

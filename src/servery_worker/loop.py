@@ -49,6 +49,11 @@ def run(connection: socket.socket) -> int:
             connection.sendall(wire.frame(wire.Kind.LOAD_FAILED, _json({"cause": cause[:_CAUSE_LENGTH_MAX]})))
             return 1
         connection.sendall(wire.frame(wire.Kind.LOADED, _json(loaded)))
+        if predictor.stream is not None:
+            from servery_worker.turns import Turns
+
+            turns = Turns(connection, predictor, lambda payload: _results(predictor, payload)[0])
+            return turns.run(stream, _read_frame)
         return _answer_batches(connection, stream, predictor)
 
 
@@ -73,7 +78,7 @@ def _load(order: Mapping[str, Any]) -> tuple[Predictor, dict[str, Any]]:
     gc.freeze()
     gc.set_threshold(*usual_collections)
     told = {"flavor": predictor.flavor, "batchable": predictor.batchable, "example": example}
-    return predictor, {**told, "tensors": predictor.tensors}
+    return predictor, {**told, "tensors": predictor.tensors, "streams": predictor.stream is not None}
 
 
 def _answer_batches(connection: socket.socket, stream: io.BufferedIOBase, predictor: Predictor) -> int:
@@ -84,13 +89,19 @@ def _answer_batches(connection: socket.socket, stream: io.BufferedIOBase, predic
         kind, payload = request
         if kind != wire.Kind.BATCH:
             raise wire.WireError(f"expected BATCH, got kind {kind}")
-        requests = wire.decode_batch(payload)
-        answers, timings = predictor.answer([asked for _, asked in requests])
-        fitting = fitting_answers(answers, wire.ANSWERS_BYTES_MAX)
-        results = [wire.Result(id_, *answer) for (id_, _), answer in zip(requests, fitting)]
-        connection.sendall(wire.encode_results(results, timings))
-        if len(requests) == 1:
+        results, count = _results(predictor, payload)
+        connection.sendall(results)
+        if count == 1:
             _stay_awake(connection)
+
+
+def _results(predictor: Predictor, payload: memoryview) -> tuple[bytes, int]:
+    """The RESULTS frame for a BATCH payload, and how many requests it had."""
+    requests = wire.decode_batch(payload)
+    answers, timings = predictor.answer([asked for _, asked in requests])
+    fitting = fitting_answers(answers, wire.ANSWERS_BYTES_MAX)
+    results = [wire.Result(id_, *answer) for (id_, _), answer in zip(requests, fitting)]
+    return wire.encode_results(results, timings), len(requests)
 
 
 def fitting_answers(answers: Sequence[Reply], bytes_max: int) -> Iterator[Reply]:

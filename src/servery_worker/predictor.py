@@ -7,40 +7,29 @@ row, each of them is predicted alone, so that only the one at fault fails, and w
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 from servery_worker.calls import Call, Reader
 from servery_worker.codecs.answers import parts_of, plain_answer, rows_of
-from servery_worker.codecs.bodies import BadBody, Form, LacksLibrary
-from servery_worker.codecs.json_text import Unencodable, dump_bare, json_writer
+from servery_worker.codecs.bodies import Form
+from servery_worker.codecs.json_text import dump_bare, json_writer
 from servery_worker.enforcement import enforce
-from servery_worker.flavors import FAILURES, Loaded, LoadError, load_flavor, one_line
+from servery_worker.flavors import FAILURES, Loaded, LoadError, load_flavor
+from servery_worker.language.requests import task_of
 from servery_worker.oip.metadata import model_metadata
 from servery_worker.parameters import enforce_params
 from servery_worker.proof import prove
+from servery_worker.replies import Reply, raised, refused, unencodable
 from servery_worker.schema import Column, InvalidInput, SchemaError, Signature
 from servery_worker.wire import Asked, Options, Outcome, Timings
 
-__all__ = ["LoadError", "Predictor", "load", "make_predictor", "prove"]
+__all__ = ["LoadError", "Predictor", "Reply", "load", "make_predictor", "prove"]
 
-_MESSAGE_MAX = 500
 _OK, _LLM, _BARE_NAN = Outcome.OK, Form.LLM, int(Options.BARE_NAN)
 """At hand for the hot path; a flag's own ``&`` takes longer than the rest of an answer's encoding."""
-_PATH = re.compile(r"(?<![\w.~/])/[\w.+@~-]+(?:/[\w.+@~-]+)+/?")
-
-
-class Reply(NamedTuple):
-    """How one request ended: the fields of a ``wire.Result``."""
-
-    outcome: Outcome
-    body: bytes
-    coerced: tuple[str, ...] = ()
-    head_bytes: int = 0
 
 
 class Predictor:
@@ -52,16 +41,18 @@ class Predictor:
         may_batch: a proof may make it batchable; not where the flavor says that rows depend on each other.
         batchable: rows of different requests may be predicted together.
         keys: the only calls of which that is known, by their key; None: of all.
+        stream: the model in pieces, where it has that: ``Loaded.stream``.
     """
 
-    def __init__(self, flavor: str, loaded: Loaded, signature: Signature | None) -> None:
+    def __init__(self, flavor: str, loaded: Loaded, signature: Signature | None, task: str | None = None) -> None:
         self.flavor = flavor
         self.signature = signature
         self.may_batch = loaded.row_wise is not False
         self.batchable = bool(loaded.row_wise)
         self.keys: frozenset[Hashable] | None = None
+        self.stream = loaded.stream
         self._predict = loaded.predict
-        self._reader = Reader(signature)
+        self._reader = Reader(signature, task)
         self._dump = json_writer()
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
@@ -84,7 +75,7 @@ class Predictor:
             try:
                 call = self.read(request)
             except Exception as error:
-                answers[index] = _refusal(error)
+                answers[index] = refused(error)
             else:
                 shared = call.key is not None and (self.keys is None or call.key in self.keys)
                 groups.setdefault(call.key if shared else index, []).append((index, call))
@@ -166,16 +157,16 @@ class Predictor:
     def _answer_alone(self, call: Call, seconds: list[float]) -> Reply:
         started = perf_counter()
         try:
-            call, data = self._input(call)
+            call, data = self.with_input(call)
         except Exception as error:
-            return _refusal(error)
+            return refused(error)
         finally:
             ready = perf_counter()
             seconds[0] += ready - started
         try:
             output = self._predict(data, call.params)
         except FAILURES as error:
-            return _raised(error)
+            return raised(error)
         finally:
             predicted = perf_counter()
             seconds[1] += predicted - ready
@@ -184,19 +175,20 @@ class Predictor:
         finally:
             seconds[2] += perf_counter() - predicted
 
-    def _input(self, call: Call) -> tuple[Call, Any]:
+    def with_input(self, call: Call) -> tuple[Call, Any]:
+        """A call, and what the model is given for it alone; raises BadBody or InvalidInput."""
         try:
             return call, self._reader.joined([call])
         except Exception:
             # The long way either takes the rows after all, or says what is wrong.
-            slow = self._reader.slowly(call.body, call.options, batchable=False)._replace(write=call.write)
-            return slow, slow.data
+            slow = self._reader.slowly(call.body, call.options, batchable=False)
+            return slow._replace(write=call.write, events=call.events), slow.data
 
     def _encode_output(self, output: Any, call: Call) -> Reply:
         try:
             answer = plain_answer(output) if call.write is None else output
         except Exception as error:
-            return _unencodable(error, call)
+            return unencodable(error, call.write is not None)
         return self._encode(answer, call)
 
     def _encode(self, answer: Any, call: Call) -> Reply:
@@ -207,9 +199,9 @@ class Predictor:
                 return Reply(_OK, body, call.coerced, head_bytes)
             text = dump_bare(answer) if call.options & _BARE_NAN else self._dump(answer)
         except InvalidInput as error:  # It asks for what the model does not give.
-            return _refusal(error)
+            return refused(error)
         except Exception as error:
-            return _unencodable(error, call)
+            return unencodable(error, call.write is not None)
         return Reply(_OK, text if call.body.form is _LLM else b'{"predictions":' + text + b"}", call.coerced)
 
 
@@ -233,7 +225,7 @@ def make_predictor(flavor: str, loaded: Loaded, mlmodel: Mapping[str, Any]) -> P
         signature = replace(signature, is_from_type_hint=True)
     elif _takes_list(mlmodel):
         loaded = loaded._replace(predict=_given_list(loaded.predict, signature))
-    return Predictor(flavor, loaded, signature)
+    return Predictor(flavor, loaded, signature, task_of(mlmodel))
 
 
 def _takes_list(mlmodel: Mapping[str, Any]) -> bool:
@@ -252,32 +244,3 @@ def _given_list(predict: Callable[[Any, Any], Any], signature: Signature | None)
     if isinstance(only, Column):
         return lambda frame, params: predict(frame.to_dict(orient="records"), params)
     return predict
-
-
-def _refusal(error: Exception) -> Reply:
-    outcome = Outcome.INVALID_INPUT if isinstance(error, InvalidInput) else Outcome.BAD_REQUEST
-    if isinstance(error, LacksLibrary):
-        outcome = Outcome.UNSUPPORTED
-    expected = isinstance(error, (InvalidInput, BadBody))
-    text = str(error) if expected else f"The input cannot be read: {scrubbed(error)}"
-    return Reply(outcome, text[:_MESSAGE_MAX].encode(errors="replace"))
-
-
-def _raised(error: BaseException) -> Reply:
-    mlflow = sys.modules.get("mlflow.exceptions")
-    if mlflow is not None and isinstance(error, mlflow.MlflowException):
-        return Reply(Outcome.MODEL_REFUSED, f"{error.error_code}: {scrubbed(error)}".encode(errors="replace"))
-    return Reply(Outcome.MODEL_RAISED, f"The model raised {scrubbed(error)}".encode(errors="replace"))
-
-
-def _unencodable(error: Exception, call: Call) -> Reply:
-    text = str(error) if isinstance(error, Unencodable) else one_line(error)
-    form = "as JSON" if call.write is None else "in the form that was asked for"
-    sentence = f"The model's answer cannot be written {form}: {text}."[:_MESSAGE_MAX]
-    return Reply(Outcome.UNENCODABLE, sentence.encode(errors="replace"))
-
-
-def scrubbed(error: BaseException) -> str:
-    """An exception's type and message for callers: one line, no paths of this machine, not too long."""
-    text = _PATH.sub("…", one_line(error))
-    return text if len(text) <= _MESSAGE_MAX else text[: _MESSAGE_MAX - 1] + "…"

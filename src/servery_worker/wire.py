@@ -13,13 +13,15 @@ LOADED or LOAD_FAILED, then for each BATCH one RESULTS frame with an answer for 
                  machine, "hidden": modules that the model may not find
     LOADED       JSON {"flavor": …, "batchable": …, "example": "matched" | "answered" | "absent" | "failed" | "unasked",
                  "tensors": {"inputs": […], "outputs": […]}, each {"name", "datatype", "shape"} as the Open Inference
-                 Protocol has them}
+                 Protocol has them, "streams": whether the model answers in pieces}
     LOAD_FAILED  JSON {"cause": one sentence}
     BATCH        u32 count, count × (u64 id, u8 media type, u8 answer type, u8 options, u32 head length,
                  u32 body length), the bodies one after another; the head is the body's first part, where it has one
     RESULTS      u32 count, f64 decode s, f64 predict s, f64 encode s,
                  count × (u64 id, u8 outcome, u32 head length, u32 body length, u32 note length), each body followed by
                  its note: the JSON list of names whose values were coerced with loss; no bytes where there are none
+
+Where LOADED says that the model streams, the frames of ``stream_frames`` go to and fro between these.
 
 WIRE_VERSION grows with every change that an older side would misread; the host refuses a worker of another one.
 This module is imported on both sides and uses the standard library only.
@@ -33,7 +35,7 @@ from collections.abc import Sequence
 from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
-WIRE_VERSION = 3
+WIRE_VERSION = 4
 
 FRAME = struct.Struct("<IB")
 """Length of what follows the length field (kind and payload), and the kind."""
@@ -57,6 +59,11 @@ class Kind(IntEnum):
     LOAD_FAILED = 4
     BATCH = 5
     RESULTS = 6
+    OPEN = 7
+    CREDIT = 8
+    CANCEL = 9
+    EVENT = 10
+    END = 11
 
 
 class MediaType(IntEnum):
@@ -72,6 +79,12 @@ class MediaType(IntEnum):
     """The Open Inference Protocol over HTTP: JSON, whose end ``head_bytes`` says where raw tensors follow it."""
     OIP_PROTOBUF = 6
     """The Open Inference Protocol over gRPC: a ModelInferRequest."""
+    CHAT = 7
+    """A body of OpenAI's ``/v1/chat/completions``, as are the next two of their paths."""
+    COMPLETIONS = 8
+    EMBEDDINGS = 9
+    GENERATE = 10
+    """The Open Inference Protocol's generate extension."""
 
 
 class AnswerType(IntEnum):
@@ -91,6 +104,8 @@ class Options(IntFlag):
     """Write NaN and the infinities as the bare words that MLflow writes, which are not JSON, instead of null."""
     RAW_TENSOR = 4
     """A body of the Open Inference Protocol over HTTP has no JSON at all: it is the data of the model's only input."""
+    IN_PIECES = 8
+    """The caller reads pieces: a model that answers at once answers in one of them."""
 
 
 class Outcome(IntEnum):

@@ -89,7 +89,7 @@ def _read_object(value: Any, signature: Signature | None, text: bytes | memoryvi
         if name in _FORMS:
             return Body(_FORMS[name], only, None, text)
     if "messages" in value or "prompt" in value or "input" in value:
-        return _read_llm(value, signature, text)
+        return read_llm(value, signature, text)
     if is_typed:
         return _read_typed(value, text)
     forms = [name for name in value if name in _FORMS]
@@ -106,7 +106,7 @@ def _read_typed(value: Mapping[str, Any], text: bytes | memoryview) -> Body:
     return Body(Form.INPUTS, value[Form.INPUTS.value], value.get("params"), text)
 
 
-def _read_llm(value: Mapping[str, Any], signature: Signature | None, text: bytes | memoryview) -> Body:
+def read_llm(value: Mapping[str, Any], signature: Signature | None, text: bytes | memoryview) -> Body:
     names = {param.name for param in (signature.params if signature else None) or ()}
     data = {name: item for name, item in value.items() if name not in names}
     params = {name: item for name, item in value.items() if name in names}

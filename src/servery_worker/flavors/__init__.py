@@ -34,6 +34,8 @@ class Loaded(NamedTuple):
     """The model: input and params to the model's own output."""
     row_wise: bool | None
     """Does each row of the output depend on its row of the input alone? None: only a proof can tell."""
+    stream: Callable[[Any, Any], Any] | None = None
+    """The same in pieces, from one input: to an iterator over chunks, which may be asynchronous."""
 
 
 def load_flavor(directory: str, mlmodel: Mapping[str, Any]) -> tuple[str, Loaded]:

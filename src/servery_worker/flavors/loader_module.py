@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from servery_worker.flavors import Loaded, LoadError, check_there, framework, one_line, python_function
+from servery_worker.streamable import stream_of
 
 
 def load(directory: str, mlmodel: Mapping[str, Any]) -> Loaded:
@@ -39,7 +40,7 @@ def load(directory: str, mlmodel: Mapping[str, Any]) -> Loaded:
     predict = getattr(model, entry.get("predict_fn") or "predict", None) or model
     if not callable(predict):
         raise LoadError(f"The model, a {type(model).__name__}, has no method 'predict' and is no function.")
-    return Loaded(_with_params(predict), row_wise=None)
+    return Loaded(_with_params(predict), row_wise=None, stream=stream_of(model, entry, _with_params))
 
 
 def _file_of(entry: Mapping[str, Any]) -> str:

@@ -120,7 +120,7 @@ def test_a_distribution_of_scipy_does_not_run_the_source_text_that_its_state_hol
 )
 def test_a_pipeline_of_known_parts_is_read_from_skops(model: Any, tmp_path: Path) -> None:
     skops.io.dump(model.fit(X, Y), tmp_path / "model.skops")
-    predict, by_row = loaded(tmp_path, package("sklearn", "model.skops", {"serialization_format": "skops"}))
+    predict, by_row, _ = loaded(tmp_path, package("sklearn", "model.skops", {"serialization_format": "skops"}))
     assert (predict(X, None) == model.predict(X)).all()
     assert by_row
 
@@ -180,7 +180,7 @@ def test_rows_stay_apart_where_each_target_has_its_own_probabilities(method: str
 def test_a_score_is_given_the_input_alone(tmp_path: Path) -> None:
     clusters = KMeans(2, n_init=1, random_state=0).fit(X)
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(clusters))
-    predict, by_row = loaded(tmp_path, package("sklearn", "model.pkl", {}, predict_fn="score"))
+    predict, by_row, _ = loaded(tmp_path, package("sklearn", "model.pkl", {}, predict_fn="score"))
     assert predict(X, None) == pytest.approx(clusters.score(X))
     assert by_row is False
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(LogisticRegression().fit(X, Y)))
@@ -191,7 +191,7 @@ def test_a_score_is_given_the_input_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["ubj", "json"])
 def test_an_xgboost_model_without_a_class_is_a_booster(form: str, tmp_path: Path) -> None:
     booster().save_model(tmp_path / f"model.{form}")
-    predict, by_row = loaded(tmp_path, package("xgboost", f"model.{form}", {}))
+    predict, by_row, _ = loaded(tmp_path, package("xgboost", f"model.{form}", {}))
     assert predict(X, None) == pytest.approx(booster().predict(xgboost.DMatrix(X)))
     assert by_row
 
@@ -221,7 +221,7 @@ def test_a_lightgbm_estimator_is_read_in_each_serialization(
     model = lightgbm.LGBMRegressor(n_estimators=3, n_jobs=1, verbose=-1, min_child_samples=2).fit(X, Y)
     (tmp_path / "model").write_bytes(dump(model))
     own = {"model_class": "lightgbm.sklearn.LGBMRegressor", "serialization_format": request.node.callspec.id}
-    predict, by_row = loaded(tmp_path, package("lightgbm", "model", own))
+    predict, by_row, _ = loaded(tmp_path, package("lightgbm", "model", own))
     assert predict(X, None) == pytest.approx(model.predict(X))
     assert by_row
 
