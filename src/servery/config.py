@@ -82,6 +82,10 @@ class GatewayConfig:
     """How many bytes of bodies may wait for one version."""
     request_timeout_seconds: float = 60.0
     """The deadline of a request that names none; MLflow's scoring server has the same."""
+    stream_timeout_seconds: float = 600.0
+    """How long an answer in pieces may take in all; its first piece must come within the request's deadline."""
+    streams_max: int = 256
+    """How many streams one worker may hold."""
     load_timeout_seconds: float = 120.0
     """How long a worker may take to import, load and answer its example."""
     drain_timeout_seconds: float = 30.0
@@ -111,6 +115,8 @@ class ServeConfig:
     queue_requests_max: int = 4096
     queue_bytes_max: int = 256 << 20
     request_timeout_seconds: float = 60.0
+    stream_timeout_seconds: float = 600.0
+    streams_max: int = 256
     load_timeout_seconds: float = 120.0
     drain_timeout_seconds: float = 30.0
     env_manager: EnvManager = EnvManager.AUTO

@@ -12,6 +12,7 @@
     │   └── UnsupportedMediaType
     ├── LimitError                 our limits: the same call may succeed later
     │   ├── QueueFull
+    │   ├── StreamsFull
     │   ├── Unavailable            nothing can answer at the moment
     │   └── DeadlinePassed
     ├── ModelError                 the model's fault
@@ -147,6 +148,13 @@ class LimitError(ServeryError):
 class QueueFull(LimitError):
     def __init__(self, endpoint: str, *, retry_after_seconds: int) -> None:
         super().__init__(f"Endpoint '{endpoint}' has as many requests waiting as it may hold; try again later.")
+        self.endpoint = endpoint
+        self.retry_after_seconds = retry_after_seconds
+
+
+class StreamsFull(LimitError):
+    def __init__(self, endpoint: str, *, retry_after_seconds: int) -> None:
+        super().__init__(f"Endpoint '{endpoint}' has as many streams under way as it may hold; try again later.")
         self.endpoint = endpoint
         self.retry_after_seconds = retry_after_seconds
 

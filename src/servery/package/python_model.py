@@ -15,6 +15,10 @@ class PythonModel:
 
     The instance is pickled, with its class, when it is saved; every worker unpickles it once. A worker calls
     ``predict`` from one thread at a time.
+
+    A model that has ``predict_stream(self, model_input, params=None)`` besides answers in pieces where its caller asks
+    for them: a generator of chunks, plain or asynchronous, for one input (a text, an object). It is closed when the
+    caller leaves.
     """
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:

@@ -37,6 +37,7 @@ OF_ERROR: dict[type[errors.ServeryError], tuple[int, str]] = {
     errors.BodyTooLarge: (413, "BAD_REQUEST"),
     errors.UnsupportedMediaType: (415, "BAD_REQUEST"),
     errors.QueueFull: (503, "TEMPORARILY_UNAVAILABLE"),
+    errors.StreamsFull: (429, "RESOURCE_EXHAUSTED"),
     errors.Unavailable: (503, "TEMPORARILY_UNAVAILABLE"),
     errors.DeadlinePassed: (504, "DEADLINE_EXCEEDED"),
     errors.WorkersLost: (500, "INTERNAL_ERROR"),

@@ -1,4 +1,4 @@
-"""Requests that wait for one version, and the batches made of them.
+"""Requests that wait for one version, and the batches made of them; streams, which go past the queue.
 
 Work-conserving: a lone request goes to an idle worker at once; requests that arrive while all workers are busy are
 predicted together by the first that is free. Nothing ever waits for a timer.
@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from servery.clock import Clock
-from servery.errors import DeadlinePassed, QueueFull, ServeryError, Unavailable, WorkersLost
+from servery.errors import DeadlinePassed, QueueFull, ServeryError, StreamsFull, Unavailable, WorkersLost
 from servery.routing import PoolState
 from servery.workers.pool import Pool
 from servery.workers.request import Request
+from servery.workers.stream import Stream
+from servery.workers.worker import Worker, WorkerState
 
 BATCH_REQUESTS_MAX = 256
 """As many one-row requests as the benchmark's largest client count; more in a batch gains nothing measurable."""
@@ -32,6 +34,8 @@ class QueueLimits:
 
     requests_max: int
     bytes_max: int
+    streams_max: int = 256
+    """How many streams one worker may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,9 @@ class QueueStatistics:
     bytes_waiting: int
     batches: int
     requests_sent: int
+    streams: int
+    """Under way."""
+    streams_opened: int
 
 
 def close_batch(body_bytes: Sequence[int], *, batchable: bool) -> int:
@@ -57,6 +64,12 @@ def close_batch(body_bytes: Sequence[int], *, batchable: bool) -> int:
     return min(len(body_bytes), BATCH_REQUESTS_MAX)
 
 
+def least_loaded(workers: Sequence[Worker]) -> Worker | None:
+    """The ready worker with the fewest streams; None where none is ready."""
+    ready = [worker for worker in workers if worker.state in (WorkerState.IDLE, WorkerState.BUSY)]
+    return min(ready, key=lambda worker: len(worker.streams), default=None)
+
+
 class Batcher:
     """The queue in front of one pool. Lives on the gateway's event loop; no method waits but ``drained``."""
 
@@ -69,6 +82,7 @@ class Batcher:
         # What was sent.
         self._batches = 0
         self._requests_sent = 0
+        self._streams_opened = 0
         # What it works with.
         self._limits = limits
         self._clock = clock
@@ -80,18 +94,23 @@ class Batcher:
 
     def statistics(self) -> QueueStatistics:
         waiting = len(self._waiting) + len(self._suspects)
-        return QueueStatistics(waiting, self._bytes_waiting, self._batches, self._requests_sent)
+        streams = sum(len(worker.streams) for worker in self.pool.holders)
+        return QueueStatistics(
+            waiting, self._bytes_waiting, self._batches, self._requests_sent, streams, self._streams_opened
+        )
 
     @property
     def pending(self) -> bool:
-        """Whether any request is still to be settled."""
-        return bool(self._waiting or self._suspects or any(worker.batch for worker in self.pool.holders))
+        """Whether any request is still to be settled, or any stream to end."""
+        is_held = any(worker.batch or worker.streams for worker in self.pool.holders)
+        return bool(self._waiting or self._suspects or is_held)
 
     @property
     def requests_held(self) -> int:
         """How many requests are still to be settled, waiting or in a worker."""
         held = [*self._waiting, *self._suspects, *(one for worker in self.pool.holders for one in worker.batch)]
-        return sum(not request.settled for request in held)
+        streams = sum(worker.streams.unsettled for worker in self.pool.holders)
+        return streams + sum(not request.settled for request in held)
 
     def admit(self, request: Request, *, endpoint: str) -> None:
         """Take a request, to be answered or refused before its deadline.
@@ -115,6 +134,24 @@ class Batcher:
             self._dispatch_scheduled = True
             self._loop.call_soon(self._dispatch_soon)
 
+    def open(self, stream: Stream, *, endpoint: str) -> None:
+        """Have a stream answered at once, by the worker with the fewest of them.
+
+        Raises:
+            StreamsFull: each worker holds as many as it may.
+            Unavailable: no worker is ready.
+        """
+        worker = least_loaded(self.pool.workers)
+        if worker is None:
+            raise _unavailable(endpoint)
+        if len(worker.streams) >= self._limits.streams_max:
+            raise StreamsFull(endpoint, retry_after_seconds=RETRY_AFTER_SECONDS)
+        self._streams_opened += 1
+        worker.streams.open(stream)
+
+    def stream_ended(self) -> None:
+        self._note_empty()
+
     def worker_idle(self) -> None:
         self._dispatch()
 
@@ -135,6 +172,7 @@ class Batcher:
         """
         now = self._clock.monotonic()
         for worker in self.pool.holders:
+            worker.streams.refuse_expired(now)
             for request in worker.batch:
                 if request.deadline <= now:
                     request.refuse(DeadlinePassed(request.timeout_seconds))
@@ -153,11 +191,14 @@ class Batcher:
         self._note_empty()
 
     def end_hung_workers(self, busy_seconds_max: float) -> None:
-        """End each worker that has been at one batch for longer than any caller still waits."""
+        """End each worker that has been at one batch, or at one step of a stream that it was to close, for longer than
+        any caller still waits.
+        """
         now = self._clock.monotonic()
         for worker in self.pool.holders:
             batch = worker.batch
-            if batch and now - worker.batch_sent > busy_seconds_max and all(request.settled for request in batch):
+            is_overdue = batch and now - worker.batch_sent > busy_seconds_max
+            if (is_overdue and all(one.settled for one in batch)) or worker.streams.hang(now, busy_seconds_max):
                 worker.kill()
 
     def refuse_all(self, error: ServeryError) -> None:

@@ -17,14 +17,15 @@ import httptools
 
 from servery.errors import BodyTooLarge, LimitError, ServeryError
 from servery.serving.answers import FAULTS, REASONS, coerced_names, status_of
-from servery.serving.dialects.dialect import Dialect, Operation, Refusal, Reply, method_not_allowed
+from servery.serving.dialects.dialect import EVENT_STREAM, Dialect, Operation, Refusal, Reply, method_not_allowed
+from servery.serving.event_stream import EventStream
+from servery.serving.exchange import Exchange
 from servery.serving.site import Site
-from servery.serving.targets import Choice
 from servery.workers.request import Answer, Request
+from servery.workers.stream import Stream
 
 HEAD_BYTES_MAX = 16 << 10
 HEADERS_MAX = 100
-REQUEST_ID_LENGTH_MAX = 128
 HEAD_SECONDS_MAX = 20
 """How long a head may take to come in; a body may pause for BODY_PAUSE_SECONDS_MAX."""
 BODY_PAUSE_SECONDS_MAX = 30
@@ -44,39 +45,6 @@ WANTED = frozenset(
 """The headers that are kept, by their names in lower case; the others are counted and dropped."""
 
 log = logging.getLogger(__name__)
-
-
-class Exchange:
-    """One request's head and body as they come in."""
-
-    __slots__ = (
-        "body",
-        "body_bytes",
-        "choice",
-        "head",
-        "head_bytes",
-        "headers",
-        "keep_alive",
-        "method",
-        "operation",
-        "path",
-        "refusal",
-        "request",
-    )
-
-    def __init__(self) -> None:
-        self.method = b""
-        self.path = b""
-        self.head: dict[bytes, bytes] = {}
-        self.headers = 0
-        self.head_bytes = 0
-        self.body: list[bytes] = []
-        self.body_bytes = 0
-        self.keep_alive = True
-        self.refusal: Exception | None = None
-        self.operation: Operation | None = None
-        self.request: Request | None = None
-        self.choice: Choice | None = None
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -141,17 +109,22 @@ class HttpProtocol(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         self._site.connections.discard(self)
         self._pipeline.clear()
-        if self._current is not None and self._current.request is not None:
-            self._current.request.abandon()
+        if self._current is not None:
+            self._current.abandon()
         self._current = None
 
     def pause_writing(self) -> None:
         self._write_paused = True
+        self._heard = self._site.second
+        if self._current is not None and self._current.events is not None:
+            self._current.events.pause()
         self._pause_reading()
 
     def resume_writing(self) -> None:
         self._write_paused = False
         self._heard = self._site.second
+        if self._current is not None and self._current.events is not None:
+            self._current.events.resume()
         self._resume_reading()
 
     # The parser's calls.
@@ -267,7 +240,7 @@ class HttpProtocol(asyncio.Protocol):
         try:
             if exchange.refusal is not None:
                 raise exchange.refusal
-            operation = self._site.operation(path)
+            operation = self._site.operation(path, exchange.method, exchange.body)
             if operation is not None:
                 self._invoke(exchange, operation)
             else:
@@ -286,18 +259,35 @@ class HttpProtocol(asyncio.Protocol):
         if encoding.lower() != b"identity":
             raise _encoding_not_supported(encoding)
         body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
+        exchange.arrived = site.clock.monotonic()
         asked = operation.dialect.ask(head, body, target.options)
         default_seconds = site.request_timeout_seconds
+        timeout_seconds = operation.dialect.timeout_seconds(head, asked, default_seconds=default_seconds)
+        exchange.operation = operation
+        choice = operation.pinned or target.choose()
+        streaming = None if choice.streams is False else operation.streaming
+        if streaming is not None and streaming.wants_events(head, body):
+            events = EventStream(self, streaming, operation, choice)
+            events.stream = Stream(
+                asked,
+                number=next(site.numbers),
+                arrived=exchange.arrived,
+                first_event_seconds=timeout_seconds,
+                seconds=timeout_seconds if b"x-request-timeout-ms" in head else site.stream_timeout_seconds,
+                listener=events,
+            )
+            target.open(events.stream, choice)
+            exchange.events, exchange.choice = events, choice
+            return
         request = Request(
             asked,
             number=next(site.numbers),
-            arrived=site.clock.monotonic(),
-            timeout_seconds=operation.dialect.timeout_seconds(head, asked, default_seconds=default_seconds),
+            arrived=exchange.arrived,
+            timeout_seconds=timeout_seconds,
             on_answer=self._answered,
             on_refusal=self._refused,
         )
-        exchange.operation = operation
-        exchange.choice = target.admit(request, operation.pinned)
+        exchange.choice = target.admit(request, choice)
         exchange.request = request
 
     def _answered(self, request: Request, answer: Answer) -> None:
@@ -330,10 +320,34 @@ class HttpProtocol(asyncio.Protocol):
         self._advance()
 
     def _refuse(self, exchange: Exchange, error: ServeryError) -> None:
-        headers = b""
-        if isinstance(error, LimitError) and (seconds := error.retry_after_seconds) is not None:
-            headers = b"Retry-After: %d\r\n" % seconds
-        self._send(exchange, self._dialect(exchange).refusal(*status_of(error), error.message), headers)
+        reply = self._dialect(exchange).refusal(*status_of(error), error.message)
+        self._send(exchange, reply, _retry_after(error))
+
+    # An answer in pieces, called by its ``EventStream``.
+
+    def begin_events(self) -> bool:
+        exchange = self._current
+        if exchange is None or exchange.choice is None:
+            return True
+        chunked: bool = self._parser.get_http_version() != "1.0"
+        exchange.keep_alive = exchange.keep_alive and chunked
+        lines = b"X-Model-Version: %b\r\nCache-Control: no-cache\r\n" % exchange.choice.header
+        lines += b"Transfer-Encoding: chunked\r\n" if chunked else b""
+        self._transport.write(self._head(exchange, 200, EVENT_STREAM, lines))
+        return chunked
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def end_events(self) -> None:
+        if self._current is not None:
+            self._finish(keep_alive=self._current.keep_alive and not self._site.draining)
+            self._advance()
+
+    def answer(self, reply: Reply, error: ServeryError | None) -> None:
+        if self._current is not None:
+            self._send(self._current, reply, _retry_after(error))
+            self._advance()
 
     def _dialect(self, exchange: Exchange) -> Dialect:
         """In which the exchange is refused, whether or not its path calls anything."""
@@ -341,33 +355,34 @@ class HttpProtocol(asyncio.Protocol):
 
     def _send(self, exchange: Exchange, reply: Reply, headers: bytes = b"") -> None:
         """Write the answer, with ``headers`` besides its own."""
-        site, choice, request = self._site, exchange.choice, exchange.request
+        site, choice = self._site, exchange.choice
         status, body, content_type, own_headers = reply
         headers += own_headers
-        if choice is not None and request is not None:
+        if choice is not None:
             headers += b"X-Model-Version: %b\r\n" % choice.header
-            choice.counts.add(status, site.clock.monotonic() - request.arrived)
+            choice.counts.add(status, site.clock.monotonic() - exchange.arrived)
         else:
             site.count_other(status)
-        keep_alive = exchange.keep_alive and not site.draining
-        if not keep_alive:
-            headers += b"Connection: close\r\n"
-        head = b"HTTP/1.1 %d %b\r\nDate: %b\r\nContent-Type: %b\r\nContent-Length: %d\r\nX-Request-Id: %b\r\n%b\r\n" % (
-            status,
-            REASONS[status],
-            site.date,
-            content_type,
-            len(body),
-            _request_id(exchange) or site.new_request_id(),
-            headers,
-        )
+        head = self._head(exchange, status, content_type, b"Content-Length: %d\r\n%b" % (len(body), headers))
         if exchange.method == b"HEAD":
             self._transport.write(head)
         elif len(body) < 1 << 16:
             self._transport.write(head + body)
         else:
             self._transport.writelines((head, body))
-        self._finish(keep_alive=keep_alive)
+        self._finish(keep_alive=exchange.keep_alive and not site.draining)
+
+    def _head(self, exchange: Exchange, status: int, content_type: bytes, lines: bytes) -> bytes:
+        site = self._site
+        return b"HTTP/1.1 %d %b\r\nDate: %b\r\nContent-Type: %b\r\nX-Request-Id: %b\r\n%b%b\r\n" % (
+            status,
+            REASONS[status],
+            site.date,
+            content_type,
+            exchange.request_id or site.new_request_id(),
+            lines,
+            b"" if exchange.keep_alive and not site.draining else b"Connection: close\r\n",
+        )
 
     def _finish(self, *, keep_alive: bool) -> None:
         self._current = None
@@ -384,12 +399,9 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.close()
 
 
-def _request_id(exchange: Exchange) -> bytes | None:
-    """The caller's own, where it is printable ASCII and not too long."""
-    given = exchange.head.get(b"x-request-id")
-    if given and len(given) <= REQUEST_ID_LENGTH_MAX and given.isascii():
-        return given
-    return None
+def _retry_after(error: ServeryError | None) -> bytes:
+    seconds = error.retry_after_seconds if isinstance(error, LimitError) else None
+    return b"" if seconds is None else b"Retry-After: %d\r\n" % seconds
 
 
 def _encoding_not_supported(encoding: bytes) -> Refusal:

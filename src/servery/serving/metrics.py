@@ -69,12 +69,14 @@ class _GatewayCollector(Collector):
             "servery_workers_busy": "Workers that have a batch.",
             "servery_requests_waiting": "Requests that wait for a worker.",
             "servery_request_bytes_waiting": "Bytes of bodies that wait for a worker.",
+            "servery_streams_open": "Answers in pieces that are under way.",
         }
         gauges = {name: GaugeMetricFamily(name, text, labels=["version"]) for name, text in names.items()}
         totals = {
             "servery_workers_lost": "Workers that ended unasked.",
             "servery_batches": "Batches sent to workers.",
             "servery_batch_requests": "Requests sent to workers, in all batches.",
+            "servery_streams": "Answers in pieces that were begun.",
         }
         counters = {name: CounterMetricFamily(name, text, labels=["version"]) for name, text in totals.items()}
         for served in self._gateway.served:
@@ -84,8 +86,10 @@ class _GatewayCollector(Collector):
             gauges["servery_workers_busy"].add_metric(label, workers.workers_busy)
             gauges["servery_requests_waiting"].add_metric(label, queue.requests_waiting)
             gauges["servery_request_bytes_waiting"].add_metric(label, queue.bytes_waiting)
+            gauges["servery_streams_open"].add_metric(label, queue.streams)
             counters["servery_workers_lost"].add_metric(label, workers.workers_lost)
             counters["servery_batches"].add_metric(label, queue.batches)
             counters["servery_batch_requests"].add_metric(label, queue.requests_sent)
+            counters["servery_streams"].add_metric(label, queue.streams_opened)
         yield from gauges.values()
         yield from counters.values()

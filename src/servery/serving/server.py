@@ -165,7 +165,7 @@ def _make_gateway(config: GatewayConfig | ServeConfig, packages: Packages) -> Ga
     )
     clock = SystemClock()
     environments = environments_of(config, package_sources(), clock)
-    limits = QueueLimits(config.queue_requests_max, config.queue_bytes_max)
+    limits = QueueLimits(config.queue_requests_max, config.queue_bytes_max, config.streams_max)
     return Gateway(packages, environments, pools, limits, clock, Random())  # noqa: S311 - a traffic split is no secret
 
 
@@ -175,6 +175,7 @@ def _make_site(config: GatewayConfig | ServeConfig, gateway: Gateway, sole: str 
         SystemClock(),
         body_bytes_max=config.body_bytes_max,
         request_timeout_seconds=config.request_timeout_seconds,
+        stream_timeout_seconds=config.stream_timeout_seconds,
         request_id_prefix=secrets.token_hex(6),
         sole=sole,
     )

@@ -14,6 +14,7 @@ import orjson
 
 from servery.clock import Clock
 from servery.errors import NotFound
+from servery.serving.dialects import generate, openai
 from servery.serving.dialects.dialect import Dialect, Operation, Refusal, Reply, method_not_allowed
 from servery.serving.dialects.mlflow import MlflowDialect
 from servery.serving.dialects.oip import OipDialect
@@ -47,12 +48,14 @@ class Site:
         *,
         body_bytes_max: int,
         request_timeout_seconds: float,
+        stream_timeout_seconds: float = 600.0,
         request_id_prefix: str,
         sole: str | None = None,
     ) -> None:
         self.clock = clock
         self.body_bytes_max = body_bytes_max
         self.request_timeout_seconds = request_timeout_seconds
+        self.stream_timeout_seconds = stream_timeout_seconds
         self.connections: set[Connection] = set()
         self.numbers = itertools.count(1)
         self.draining = False
@@ -77,15 +80,21 @@ class Site:
         self._oip = OipPages(gateway, clock, lambda: gateway.ready and not self.draining)
         self.tick()
 
-    def operation(self, path: bytes) -> Operation | None:
-        """What a path asks for, as things stand now; None where it calls no endpoint.
+    def operation(self, path: bytes, method: bytes = b"POST", body: Sequence[bytes] = ()) -> Operation | None:
+        """What a path asks for, as things stand now; None where it calls no endpoint. ``body`` is looked at where the
+        path alone does not say which.
 
         Raises:
             NotFound: the path is an endpoint's, and there is no such endpoint.
+            Refusal: the body does not say which, or there is none.
         """
         if self._operations_of is not self._gateway.targets:
             self._index(self._gateway.targets)
         operation = self._operations.get(path)
+        if operation is None and path.startswith(openai.PREFIX):
+            return openai.operation_of(path, method, body, self._gateway.targets)
+        if operation is None and generate.is_path(path):
+            raise NotFound("Model", generate.model_of(path))
         if operation is None and path.startswith(b"/endpoints/") and path.endswith(b"/invocations"):
             name = unquote(path.removeprefix(b"/endpoints/").removesuffix(b"/invocations").decode("latin-1"))
             raise NotFound("Endpoint", name[:100])
@@ -98,6 +107,10 @@ class Site:
 
     def dialect(self, path: bytes) -> Dialect:
         """What is spoken at a path, whether or not it calls anything."""
+        if path.startswith(openai.PREFIX):
+            return openai.DIALECT
+        if generate.is_path(path):
+            return generate.DIALECT
         return _OIP if _is_oip(path) else _MLFLOW
 
     def page(self, method: bytes, path: bytes, head: Mapping[bytes, bytes], body: Sequence[bytes]) -> Reply:
@@ -106,6 +119,9 @@ class Site:
         Raises:
             Refusal, ServeryError: there is nothing at the path, or not for this method, or not now.
         """
+        models = openai.page(method, path, self._gateway.targets)
+        if models is not None:
+            return models
         if _is_oip(path):
             return self._oip.page(method, path, body)
         make = self._pages.get(path) or self._endpoint_pages.find(path, head)
@@ -133,7 +149,7 @@ class Site:
     def _index(self, targets: dict[str, Target]) -> None:
         self._operations_of = targets
         self._operations = {
-            f"/endpoints/{quote(name)}/invocations".encode(): Operation(_MLFLOW, target)
+            f"/endpoints/{quote(name)}/invocations".encode(): Operation(_MLFLOW, target, streaming=_MLFLOW)
             for name, target in targets.items()
         }
         for name, target in targets.items():
@@ -142,8 +158,9 @@ class Site:
             for choice in reversed(target.choices):  # Of two models' versions of one number, the first is meant.
                 path = f"{model}/versions/{choice.served.pool.spec.version}/infer"
                 self._operations[path.encode()] = Operation(_OIP, target, choice)
+            self._operations |= generate.operations(name, target)
         if self._sole is not None and self._sole in targets:
-            self._operations[b"/invocations"] = Operation(_MLFLOW, targets[self._sole])
+            self._operations[b"/invocations"] = Operation(_MLFLOW, targets[self._sole], streaming=_MLFLOW)
 
     def _metrics(self) -> Reply:
         # Imported here: a start need not wait for what only a scrape uses.

@@ -12,6 +12,7 @@ from servery.routing import PoolKey, PoolState, Route, pick
 from servery.serving.batcher import Batcher
 from servery.workers.pool import Pool
 from servery.workers.request import Request
+from servery.workers.stream import Stream
 from servery_worker.wire import Options
 
 
@@ -35,6 +36,11 @@ class Choice:
     served: Served
     counts: RequestCounts
     header: bytes
+
+    @property
+    def streams(self) -> bool | None:
+        """Whether the model answers in pieces; None where that is not known yet."""
+        return self.served.pool.streams
 
 
 class Target:
@@ -61,9 +67,21 @@ class Target:
         Raises:
             QueueFull, Unavailable: the request was not taken.
         """
-        choice = pinned or self._only or self._choices[pick(self.route, self._random.random())]
+        choice = pinned or self.choose()
         choice.served.batcher.admit(request, endpoint=self.endpoint)
         return choice
+
+    def choose(self) -> Choice:
+        """One of the versions, as the traffic config has it."""
+        return self._only or self._choices[pick(self.route, self._random.random())]
+
+    def open(self, stream: Stream, choice: Choice) -> None:
+        """The way in for an answer in pieces, unless the model is known not to: it begins at once.
+
+        Raises:
+            StreamsFull, Unavailable: the stream was not taken.
+        """
+        choice.served.batcher.open(stream, endpoint=self.endpoint)
 
     def stands(self, route: Route, served: Mapping[PoolKey, Served]) -> bool:
         """Whether this is still the target for ``route`` with the pools as they are."""

@@ -50,6 +50,9 @@ class Work(Protocol):
     def requests_lost(self, requests: Sequence[Request]) -> None:
         """A worker ended while it had these; each is still to be settled."""
 
+    def stream_ended(self) -> None:
+        """A worker has one stream fewer."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSettings:
@@ -100,6 +103,8 @@ class Pool:
         self.cause: str | None = None
         self.stage = ""
         """What it is doing while it loads."""
+        self.streams: bool | None = None
+        """Whether the model answers in pieces; None until a worker has loaded."""
         self.idle: list[Worker] = []
         self.workers: list[Worker] = []
         """Those that start or serve."""
@@ -247,7 +252,12 @@ class Pool:
                 raise result
 
     async def _start_worker(self, order: Order) -> None:
-        worker = Worker(clock=self._clock, on_idle=self._worker_idle, on_lost=self._worker_lost)
+        worker = Worker(
+            clock=self._clock,
+            on_idle=self._worker_idle,
+            on_lost=self._worker_lost,
+            on_stream_end=self._stream_ended,
+        )
         self._started += 1
         self.workers.append(worker)
         try:
@@ -268,6 +278,11 @@ class Pool:
             self.workers.remove(worker)
             raise
         self.facts = worker.facts
+        self.streams = bool(worker.facts.get("streams"))
+
+    def _stream_ended(self) -> None:
+        if self._work is not None:
+            self._work.stream_ended()
 
     def _worker_idle(self, worker: Worker) -> None:
         self.idle.append(worker)

@@ -1,4 +1,4 @@
-"""One worker on its gateway: its lifecycle, and the one batch that it may have at a time."""
+"""One worker on its gateway: its lifecycle, the one batch that it may have at a time, and its streams."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from servery.workers.channel import Channel
 from servery.workers.environments.variables import Launch
 from servery.workers.process import Process, start_process
 from servery.workers.request import Answer, Request
+from servery.workers.stream import WorkerStreams
 from servery_worker import wire
 
 
@@ -61,11 +62,16 @@ class Worker:
 
     ``start`` must have returned before ``send``; ``send`` only while the state is IDLE. ``on_idle`` is called each
     time that it can take a batch; ``on_lost`` once, with the requests that it had, when it ended unasked after it
-    had been ready.
+    had been ready; ``on_stream_end`` each time that it has one stream fewer.
     """
 
     def __init__(
-        self, *, clock: Clock, on_idle: Callable[[Worker], None], on_lost: Callable[[Worker, Sequence[Request]], None]
+        self,
+        *,
+        clock: Clock,
+        on_idle: Callable[[Worker], None],
+        on_lost: Callable[[Worker, Sequence[Request]], None],
+        on_stream_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.state = WorkerState.STARTING
         self.batch: Sequence[Request] = ()
@@ -79,6 +85,8 @@ class Worker:
         self._on_lost = on_lost
         self._process: Process | None = None
         self._channel = Channel(self._frame, self._lost)
+        self.streams = WorkerStreams(clock, self._channel.send, on_stream_end)
+        """To be opened while it is ready, where its facts say that the model streams."""
         self._loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._hung_up = asyncio.Event()
         self._watching: asyncio.Future[None] | None = None
@@ -135,13 +143,14 @@ class Worker:
         self._channel.send(wire.encode_batch([(one.number, one.asked) for one in batch]))
 
     async def stop(self, *, timeout_seconds: float) -> None:
-        """Let it finish its batch, then end its process; kill it when it takes longer."""
+        """Let it finish its batch and its streams, then end its process; kill it when it takes longer."""
         self._stopping = True
-        self._channel.finish()
         process = self._process
         if process is not None:
             try:
                 async with asyncio.timeout(timeout_seconds):
+                    await self.streams.drained()
+                    self._channel.finish()
                     await process.wait()
                     # Its last answers may still lie in the socket.
                     async with asyncio.timeout(_HANG_UP_SECONDS):
@@ -183,6 +192,10 @@ class Worker:
         try:
             if kind == wire.Kind.RESULTS:
                 self._answer(*wire.decode_results(payload))
+            elif kind == wire.Kind.EVENT:
+                self.streams.event(payload)
+            elif kind == wire.Kind.END:
+                self.streams.end(payload)
             elif kind == wire.Kind.HELLO:
                 self._greet(msgspec.json.decode(payload, type=dict[str, object]))
             elif kind == wire.Kind.LOADED:
@@ -230,6 +243,7 @@ class Worker:
 
     def _lost(self) -> None:
         self._hung_up.set()
+        self.streams.lose()
         if self._stopping and not self.batch:
             return
         if self.state is WorkerState.STARTING:

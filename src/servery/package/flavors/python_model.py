@@ -29,6 +29,9 @@ def save(model: Any, folder: Path) -> Saved:
     if is_a(model, "mlflow.pyfunc.model.PythonModel"):
         expected = "a model that runs without mlflow; save this one by mlflow.pyfunc.save_model, and servery serves it"
         raise InvalidInput("model", expected=expected, got=f"a {type(model).__name__}, a PythonModel of mlflow")
+    streams = callable(getattr(model, "predict_stream", None))
+    if streams:
+        _check_arguments(model.predict_stream)
     if callable(getattr(model, "predict", None)):
         takes_params = "params" in _check_arguments(model.predict)
     else:
@@ -42,6 +45,7 @@ def save(model: Any, folder: Path) -> Saved:
         "code": _CODE_FOLDER,
         "data": _MODEL_FILE,
         "loader_module": LOADER_MODULE,
+        **({"streamable": True} if streams else {}),
     }
     return Saved("python_model", {"python_function": entry}, _caller(model.predict, takes_params=takes_params))
 

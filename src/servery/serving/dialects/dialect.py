@@ -12,9 +12,10 @@ from typing import NamedTuple, Protocol
 
 from servery.serving.targets import Choice, Target
 from servery.workers.request import Answer
-from servery_worker.wire import Asked, Options
+from servery_worker.wire import Asked, Options, Outcome
 
 JSON = b"application/json"
+EVENT_STREAM = b"text/event-stream"
 
 
 class Reply(NamedTuple):
@@ -62,6 +63,27 @@ class Dialect(Protocol):
         """An error, of MLflow's code ``error_code``, in the protocol's own form."""
 
 
+class Streaming(Protocol):
+    """Port: how a dialect speaks server-sent events, where the model answers in pieces. As a dialect, it keeps nothing,
+    waits for nothing and raises nothing.
+    """
+
+    ending: bytes
+    """What follows the last event, if anything does."""
+
+    def wants_events(self, head: Mapping[bytes, bytes], body: bytes) -> bool:
+        """Whether the caller asks for its answer in pieces."""
+
+    def event(self, event: bytes, operation: Operation, choice: Choice) -> bytes:
+        """The whole text of an event, its blank line included."""
+
+    def failed(self, outcome: Outcome, sentence: bytes) -> Reply:
+        """The answer for a model that fails before its first event."""
+
+    def failure(self, reply: Reply) -> bytes:
+        """The text of the event that tells a failure after the first one, from what would have been the answer."""
+
+
 class Operation(NamedTuple):
     """What a path asks for: the prediction of an endpoint, in a dialect."""
 
@@ -69,6 +91,13 @@ class Operation(NamedTuple):
     target: Target
     pinned: Choice | None = None
     """The version that the path names; None where the endpoint's traffic config decides."""
+    streaming: Streaming | None = None
+    """How the dialect speaks of answers in pieces; None where it does not."""
+
+
+def event_of(data: bytes) -> bytes:
+    """One server-sent event. ``data`` is JSON, which has no line breaks."""
+    return b"data: %b\n\n" % data
 
 
 def method_not_allowed(method: bytes, allowed: bytes) -> Refusal:
