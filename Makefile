@@ -21,8 +21,12 @@ check: $(VENV)/.dev  ## style, types and import layers
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports
 
-test: check  ## check, then all tests, a file at a time on each of two cores
+test: check $(VENV)/.browser  ## check, then all tests, a file at a time on each of two cores
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+$(VENV)/.browser: | $(VENV)/.dev
+	$(BIN)/python -m tests.browser.chromium
+	@touch $@
 
 test-flavors: $(VENV)/.dev  ## every flavor with every release that is tried, each group's environment made from nothing
 	rm -rf .flavors
