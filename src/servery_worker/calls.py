@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from servery_worker.codecs.arrow import Sent, table_of_arrow
@@ -21,6 +22,7 @@ from servery_worker.flavors import one_line
 from servery_worker.kinds import is_frame
 from servery_worker.language import calls as language
 from servery_worker.losses import Loss, losses_of
+from servery_worker.oip import grpc_form
 from servery_worker.oip.frames import names_of, table_of_tensors
 from servery_worker.oip.inputs import model_input, params_of
 from servery_worker.oip.messages import InferRequest, InferResponse
@@ -103,6 +105,10 @@ class Reader:
         if asked.media_type == MediaType.OIP:
             request = read_request(asked, self.tensors["inputs"])
             return self._infer(request, write_response, asked.options, batchable=batchable)
+        if asked.media_type == MediaType.OIP_PROTOBUF:
+            request, is_raw = grpc_form.read_request(asked.body)
+            write = partial(grpc_form.write_response, is_raw=is_raw)
+            return self._infer(request, write, asked.options, batchable=batchable)
         if asked.media_type in LANGUAGE:
             conversation = language.read(asked, self._task, self._signature)
             call = self._read(conversation.body, asked.options, batchable=batchable)
