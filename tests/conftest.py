@@ -21,10 +21,11 @@ _OUTPUT = "violations"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """From here on every server process that a test starts is watched, and none asks an index for packages unless the
-    test says so.
+    """From here on every server process that a test starts is watched, and none asks an index for packages, or takes
+    gRPC's one usual port, unless the test says so.
     """
     os.environ["UV_OFFLINE"] = "1"
+    os.environ["SERVERY_GRPC_PORT"] = "0"
     config.stash[_VIOLATIONS] = []
     config.stash[_RECORDS] = folder = tempfile.TemporaryDirectory(prefix="servery-audit-")
     os.environ.update(watching(Path(folder.name), os.environ))

@@ -7,7 +7,7 @@ in a folder and a home of its own. A comment before its fence says otherwise:
     <!-- background: URL... -->      it goes on running until the page ends; the next block waits for the URLs
     <!-- output -->                  it is what the block before printed, ``…`` standing for anything
 
-The ports 8400 to 8402 are replaced by free ones.
+The ports 8400 to 8403 are replaced by free ones.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from tests.servers import answers, free_port, wait_until
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-PORTS = ("8400", "8401", "8402")
+PORTS = ("8400", "8401", "8402", "8403")
 CONFIGS: dict[str, type[Any]] = {
     "control": ControlConfig,
     "gateway": GatewayConfig,
@@ -219,6 +219,9 @@ def run_page(page: Path, home: Path, ports: Mapping[str, str]) -> None:
         "SERVERY_GATEWAY_PORT": ports["8401"],
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
+    # In the file, for the gateway only: what ``servery serve`` is told stands on the page.
+    (home / ".servery").mkdir()
+    (home / ".servery" / "servery.toml").write_text(f"[gateway]\ngrpc_port = {ports['8402']}\n")
     folder = home / "work"
     folder.mkdir()
     printed = ""

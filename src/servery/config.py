@@ -72,6 +72,8 @@ class GatewayConfig:
     home: Path
     host: str = "127.0.0.1"
     gateway_port: int = 8401
+    grpc_port: int = 8402
+    """Where the Open Inference Protocol is spoken over gRPC; 0: nowhere."""
     server: str = "http://127.0.0.1:8400"
     """The control plane that it follows."""
     insecure_no_auth: bool = False
@@ -107,6 +109,8 @@ class ServeConfig:
     home: Path
     host: str = "127.0.0.1"
     port: int = 8401
+    grpc_port: int = 0
+    """As a gateway's; nowhere unless it is said."""
     workers: int = 1
     strict: bool = False
     """Refuse a request that would lose something in a coercion."""
@@ -262,6 +266,12 @@ def package_sources(environ: Mapping[str, str] | None = None) -> PackageSources:
         proxies={kind: url for kind, url in proxies.items() if url},
         variables={name: environ[name] for name in _BUILD_VARIABLES if environ.get(name)},
     )
+
+
+def set_up_grpc() -> None:
+    """What gRPC's library reads in the environment as it is imported: the processes that this one starts are other
+    programs at once, so there is nothing that it must do before a fork, or say about it."""
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 
 def _bare_url(text: str) -> str:

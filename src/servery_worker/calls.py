@@ -107,8 +107,8 @@ class Reader:
             return self._infer(request, write_response, asked.options, batchable=batchable)
         if asked.media_type == MediaType.OIP_PROTOBUF:
             request, is_raw = grpc_form.read_request(asked.body)
-            write = partial(grpc_form.write_response, is_raw=is_raw)
-            return self._infer(request, write, asked.options, batchable=batchable)
+            written = partial(grpc_form.write_response, is_raw=is_raw)
+            return self._infer(request, written, asked.options, batchable=batchable)
         if asked.media_type in LANGUAGE:
             conversation = language.read(asked, self._task, self._signature)
             call = self._read(conversation.body, asked.options, batchable=batchable)

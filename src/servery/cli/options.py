@@ -26,6 +26,10 @@ GatewayPort = Annotated[
     int | None,
     typer.Option(min=1, max=65535, help="The gateway's port.  [env SERVERY_GATEWAY_PORT; 8401]"),
 ]
+GrpcPort = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help="The gateway's port for gRPC; 0 for none.  [env SERVERY_GRPC_PORT; 8402]"),
+]
 InsecureNoAuth = Annotated[
     bool, typer.Option("--insecure-no-auth", help="Listen off the loopback address, open to anybody.")
 ]

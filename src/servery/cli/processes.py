@@ -13,6 +13,7 @@ from servery.cli.options import (
     MODEL_URI_HELP,
     EnvManagerOption,
     GatewayPort,
+    GrpcPort,
     Home,
     Host,
     InsecureNoAuth,
@@ -59,6 +60,7 @@ def control(
 def gateway(
     host: Host = None,
     gateway_port: GatewayPort = None,
+    grpc_port: GrpcPort = None,
     server: Server = None,
     env_manager: EnvManagerOption = None,
     home: Home = None,
@@ -72,6 +74,7 @@ def gateway(
     flags = {
         "host": host,
         "gateway_port": gateway_port,
+        "grpc_port": grpc_port,
         "server": server,
         "env_manager": env_manager,
         "home": home,
@@ -88,6 +91,10 @@ def serve(
     model_uri: Annotated[str, typer.Argument(metavar="MODEL_URI", help=MODEL_URI_HELP)],
     host: Host = None,
     port: Port = None,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="A port for gRPC; none by default.  [env SERVERY_GRPC_PORT]"),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that hold the model.  [env SERVERY_WORKERS; 1]")
     ] = None,
@@ -107,6 +114,7 @@ def serve(
     flags = {
         "host": host,
         "port": port,
+        "grpc_port": grpc_port,
         "workers": workers,
         "strict": strict or None,
         "env_manager": env_manager,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
-from servery.cli.options import EnvManagerOption, GatewayPort, Home, Host, InsecureNoAuth, Port, WithParent
+from servery.cli.options import EnvManagerOption, GatewayPort, GrpcPort, Home, Host, InsecureNoAuth, Port, WithParent
 
 
 def add_to(app: typer.Typer) -> None:
@@ -15,6 +17,7 @@ def up(
     host: Host = None,
     port: Port = None,
     gateway_port: GatewayPort = None,
+    grpc_port: GrpcPort = None,
     env_manager: EnvManagerOption = None,
     home: Home = None,
     insecure_no_auth: InsecureNoAuth = False,
@@ -33,38 +36,38 @@ def up(
     shared = {"host": host, "home": home, "insecure_no_auth": insecure_no_auth or None}
     control = load_config(ControlConfig, {**shared, "port": port})
     server = url_of(control.host, control.port)
-    gateway = load_config(
-        GatewayConfig, {**shared, "gateway_port": gateway_port, "server": server, "env_manager": env_manager}
-    )
-    ports = ((control.port, "--port"), (gateway.gateway_port, "--gateway-port"))
+    flags = {"gateway_port": gateway_port, "grpc_port": grpc_port, "server": server, "env_manager": env_manager}
+    gateway = load_config(GatewayConfig, {**shared, **flags})
+    ports = {"--port": control.port, "--gateway-port": gateway.gateway_port}
+    ports |= {"--grpc-port": gateway.grpc_port} if gateway.grpc_port else {}
     check_host(control.host, insecure_no_auth=control.insecure_no_auth)
     prepare_home(control.home)
-    if control.port == gateway.gateway_port:
-        expected = "another port than the control plane's --port"
-        raise InvalidInput("--gateway-port", expected=expected, got=str(gateway.gateway_port))
-    for number, flag in ports:
+    for flag, number in ports.items():
+        other = next(one for one in ports if ports[one] == number)
+        if other != flag:
+            raise InvalidInput(flag, expected=f"another port than {other}", got=str(number))
         check_port(control.host, number, flag)
     common = ["--home", str(control.home), "--host", control.host]
     common += ["--insecure-no-auth"] if control.insecure_no_auth else []
     address = url_of(gateway.host, gateway.gateway_port)
     follow = ["--server", server, "--gateway-port", str(gateway.gateway_port)]
-    follow += ["--env-manager", gateway.env_manager.value]
+    follow += ["--grpc-port", str(gateway.grpc_port), "--env-manager", gateway.env_manager.value]
     children = (
         Child("control plane", ["control", *common, "--port", str(control.port)], f"{server}/health"),
         Child("gateway", ["gateway", *common, *follow], f"{address}/livez"),
     )
     supervisor = Supervisor(children, lambda line: typer.echo(f"servery: {line}", err=True))
-    asyncio.run(supervisor.run(lambda: _welcome(server, address, str(control.home))))
+    asyncio.run(supervisor.run(lambda: _welcome(server, address, gateway.grpc_port, control.home)))
 
 
-def _welcome(server: str, gateway: str, home: str) -> None:
+def _welcome(server: str, gateway: str, grpc_port: int, home: Path) -> None:
     from rich.panel import Panel
 
     from servery.cli.output import console
 
     lines = (
         f"Control plane  {server}",
-        f"Gateway        {gateway}",
+        f"Gateway        {gateway}" + (f", gRPC on port {grpc_port}" if grpc_port else ""),
         f"Home           {home}",
         "",
         "Register   servery register PATH --name spam --alias champion",

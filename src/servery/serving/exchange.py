@@ -47,11 +47,7 @@ class Exchange:
 
     @property
     def request_id(self) -> bytes | None:
-        """The caller's own, where it is printable ASCII and not too long."""
-        given = self.head.get(b"x-request-id")
-        if given and len(given) <= REQUEST_ID_LENGTH_MAX and given.isascii():
-            return given
-        return None
+        return request_id_of(self.head.get(b"x-request-id"))
 
     def abandon(self) -> None:
         """The caller has left."""
@@ -59,3 +55,10 @@ class Exchange:
             self.events.leave()
         elif self.request is not None:
             self.request.abandon()
+
+
+def request_id_of(given: bytes | None) -> bytes | None:
+    """The caller's own, where it is printable ASCII and not too long."""
+    if given and len(given) <= REQUEST_ID_LENGTH_MAX and given.isascii():
+        return given
+    return None

@@ -66,7 +66,7 @@ class OipPages:
         """Why a path that ends like one of inference is none."""
         parts = [unquote(part) for part in path.decode("latin-1").split("/")]
         try:
-            self._choices(parts[3], parts[5] if len(parts) > len(("", "v2", "models", "M", "infer")) else None)
+            self.choices(parts[3], parts[5] if len(parts) > len(("", "v2", "models", "M", "infer")) else None)
         except NotFound as error:
             return error
         return NotFound("Page", path.decode("latin-1")[:_NAME_MAX])
@@ -74,13 +74,13 @@ class OipPages:
     def _to_get(self, parts: Sequence[str]) -> Page | None:
         match parts:
             case []:
-                return self._server
+                return self.server
             case ["health", "live"]:
                 return lambda: {"live": True}
             case ["health", "ready"]:
-                return self._ready
+                return self.ready
             case ["models", "stats"]:
-                return self._all_statistics
+                return self.all_statistics
             case ["models", model, "versions", version, *rest]:
                 return self._to_get_of(model, version, rest)
             case ["models", model, *rest]:
@@ -89,37 +89,37 @@ class OipPages:
 
     def _to_get_of(self, model: str, version: str | None, rest: Sequence[str]) -> Page | None:
         pages: dict[tuple[str, ...], Callable[[Target, list[Choice]], Any]] = {
-            (): self._metadata,
-            ("ready",): self._model_ready,
-            ("config",): _config,
-            ("stats",): self._statistics,
+            (): self.metadata,
+            ("ready",): self.model_ready,
+            ("config",): config,
+            ("stats",): self.statistics,
         }
         make = pages.get(tuple(rest))
-        return None if make is None else lambda: make(*self._choices(model, version))
+        return None if make is None else lambda: make(*self.choices(model, version))
 
     def _to_post(self, parts: Sequence[str], body: Sequence[bytes]) -> Page | None:
         match parts:
             case ["repository", "index"]:
-                return lambda: self._index(_object(body, ("ready",)))
+                return lambda: self.index(_object(body, ("ready",)))
             case ["repository", "models", model, "load"]:
-                return lambda: self._load(model, _object(body, ("parameters",)))
+                return lambda: self.load(model, _object(body, ("parameters",)))
             case ["repository", "models", model, "unload"]:
-                return lambda: self._unload(model)
+                return lambda: self.unload(model)
         return None
 
     # The server.
 
-    def _server(self) -> dict[str, Any]:
+    def server(self) -> dict[str, Any]:
         return {"name": "servery", "version": __version__, "extensions": EXTENSIONS}
 
-    def _ready(self) -> dict[str, Any]:
+    def ready(self) -> dict[str, Any]:
         if not self._is_ready():
             raise Unavailable("The server is not ready.", retry_after_seconds=RETRY_AFTER_SECONDS)
         return {"ready": True}
 
     # A model.
 
-    def _choices(self, model: str, version: str | None) -> tuple[Target, list[Choice]]:
+    def choices(self, model: str, version: str | None) -> tuple[Target, list[Choice]]:
         """Its endpoint, and those of its versions that are meant; raises NotFound."""
         target = self._gateway.targets.get(model)
         if target is None:
@@ -133,46 +133,46 @@ class OipPages:
             raise NotFound("Version", version, message=sentence)
         return target, [versions[version]]
 
-    def _model_ready(self, target: Target, choices: Sequence[Choice]) -> dict[str, Any]:
+    def model_ready(self, target: Target, choices: Sequence[Choice]) -> dict[str, Any]:
         if not all(choice.served.pool.state is PoolState.READY for choice in choices):
             raise _not_ready(target.endpoint)
         return {"name": target.endpoint, "ready": True}
 
-    def _metadata(self, target: Target, choices: Sequence[Choice]) -> dict[str, Any]:
+    def metadata(self, target: Target, choices: Sequence[Choice]) -> dict[str, Any]:
         facts = _facts(target, choices)
         versions = sorted({choice.served.pool.spec.version for choice in target.choices})
         head = {"name": target.endpoint, "versions": [str(number) for number in versions]}
         return {**head, "platform": platform_of(facts), **tensors_of(facts)}
 
-    def _statistics(self, _target: Target, choices: Sequence[Choice]) -> dict[str, Any]:
+    def statistics(self, _target: Target, choices: Sequence[Choice]) -> dict[str, Any]:
         started_ms = self._clock.now_ms() - self._clock.monotonic() * 1000
         return {"model_stats": [model_statistics(choice, started_ms=started_ms) for choice in choices]}
 
-    def _all_statistics(self) -> dict[str, Any]:
+    def all_statistics(self) -> dict[str, Any]:
         targets = self._gateway.targets.values()
-        every = [self._statistics(target, target.choices)["model_stats"] for target in targets]
+        every = [self.statistics(target, target.choices)["model_stats"] for target in targets]
         return {"model_stats": [record for records in every for record in records]}
 
     # The repository.
 
-    def _index(self, wanted: Mapping[str, Any]) -> list[dict[str, str]]:
+    def index(self, wanted: Mapping[str, Any]) -> list[dict[str, str]]:
         only_ready = wanted.get("ready", False)
         if not isinstance(only_ready, bool):
             raise InvalidInput("ready", expected="a boolean", got=only_ready)
         entries = [_entry(target, choice) for target in self._gateway.targets.values() for choice in target.choices]
         return [entry for entry in entries if entry["state"] == "READY" or not only_ready]
 
-    def _load(self, model: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    def load(self, model: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """What is served is loaded already; raises Refusal where it shall be loaded otherwise."""
-        target, choices = self._choices(model, None)
+        target, choices = self.choices(model, None)
         if wanted.get("parameters"):
             message = f"Model '{target.endpoint}' is loaded as it was registered; 'parameters' cannot change that."
             raise Refusal(HTTPStatus.NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message)
-        self._model_ready(target, choices)
+        self.model_ready(target, choices)
         return {}
 
-    def _unload(self, model: str) -> Any:
-        target, _ = self._choices(model, None)
+    def unload(self, model: str) -> Any:
+        target, _ = self.choices(model, None)
         message = f"Model '{target.endpoint}' is unloaded with its endpoint, on the control plane, and not here."
         raise Refusal(HTTPStatus.NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message)
 
@@ -185,7 +185,7 @@ def _entry(target: Target, choice: Choice) -> dict[str, str]:
     return {"name": target.endpoint, "version": version, "state": state, "reason": reason}
 
 
-def _config(target: Target, choices: Sequence[Choice]) -> dict[str, Any]:
+def config(target: Target, choices: Sequence[Choice]) -> dict[str, Any]:
     return model_config(target.endpoint, choices[0], _facts(target, choices))
 
 

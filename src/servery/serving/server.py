@@ -14,12 +14,20 @@ import socket
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
 from servery.clock import SystemClock
-from servery.config import GatewayConfig, ServeConfig, package_sources, prepare_home, refuse_open_address, url_of
+from servery.config import (
+    GatewayConfig,
+    ServeConfig,
+    package_sources,
+    prepare_home,
+    refuse_open_address,
+    set_up_grpc,
+    url_of,
+)
 from servery.errors import AddressRefused, HomeUnusable, LoadFailed
 from servery.names import EndpointName, ModelName, Version
 from servery.observability.logs import set_up_logs
@@ -32,6 +40,9 @@ from servery.serving.http import HttpProtocol
 from servery.serving.site import Site
 from servery.workers.environments.store import environments_of
 from servery.workers.pool import PoolSettings
+
+if TYPE_CHECKING:
+    from servery.serving.grpc.server import GrpcServer
 
 SWEEP_SECONDS = 0.025
 """How late a 504 may be."""
@@ -98,9 +109,10 @@ async def _gateway(config: GatewayConfig, folder: Path) -> int:
     listener = _bind(config.host, config.gateway_port, flag="--gateway-port")
     address = url_of(config.host, config.gateway_port)
     name = f"{socket.gethostname()}-{config.gateway_port}"
+    grpc_server = await _open_grpc(config, site, gateway)
     follower = Follower(gateway, copy, server=config.server, name=name, address=address)
     await follower.start()
-    return await _run(site, gateway, listener, config, follower.follow(), follower.report())
+    return await _run(site, gateway, (listener, grpc_server), config, follower.follow(), follower.report())
 
 
 async def _serve_table(
@@ -109,8 +121,9 @@ async def _serve_table(
     gateway = _make_gateway(config, packages)
     site = _make_site(config, gateway, sole=table.routes[0].endpoint)
     listener = _bind(config.host, config.port, flag="--port")
+    grpc_server = await _open_grpc(config, site, gateway)
     gateway.apply(table)
-    return await _run(site, gateway, listener, config, _watch_first_load(gateway, on_ready))
+    return await _run(site, gateway, (listener, grpc_server), config, _watch_first_load(gateway, on_ready))
 
 
 async def _watch_first_load(gateway: Gateway, on_ready: Callable[[], None]) -> None:
@@ -201,15 +214,26 @@ def _bind(host: str, port: int, *, flag: str) -> socket.socket:
     return listener
 
 
+async def _open_grpc(config: GatewayConfig | ServeConfig, site: Site, gateway: Gateway) -> GrpcServer | None:
+    if not config.grpc_port:
+        return None
+    set_up_grpc()
+    # Imported here: without gRPC, a start need not wait for it.
+    from servery.serving.grpc.server import open_server
+
+    return await open_server(site, gateway, host=config.host, port=config.grpc_port)
+
+
 async def _run(
     site: Site,
     gateway: Gateway,
-    listener: socket.socket,
+    listeners: tuple[socket.socket, GrpcServer | None],
     config: GatewayConfig | ServeConfig,
     *loops: Coroutine[Any, Any, None],
 ) -> int:
     """Serve until a signal; a loop that ends by itself is a fault, and ends the process with its error."""
     loop = asyncio.get_running_loop()
+    listener, grpc_server = listeners
     server = await loop.create_server(lambda: HttpProtocol(site), sock=listener, backlog=_BACKLOG)
     stop, force = asyncio.Event(), asyncio.Event()
 
@@ -225,7 +249,7 @@ async def _run(
     await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
     failed = [task for task in tasks if task.done()]
     server.close()
-    await _end(site, gateway, force, config.drain_timeout_seconds)
+    await _end(site, gateway, grpc_server, force, config.drain_timeout_seconds)
     for task in (*tasks, stopped):
         task.cancel()
     await asyncio.wait([*tasks, stopped])
@@ -256,9 +280,11 @@ async def _sweep(gateway: Gateway, busy_seconds_max: float) -> None:
         gateway.sweep(busy_seconds_max)
 
 
-async def _end(site: Site, gateway: Gateway, force: asyncio.Event, timeout_seconds: float) -> None:
+async def _end(
+    site: Site, gateway: Gateway, grpc_server: GrpcServer | None, force: asyncio.Event, timeout_seconds: float
+) -> None:
     """Drain; when that takes too long, or somebody insists, end at once."""
-    draining = asyncio.ensure_future(_drain(site, gateway))
+    draining = asyncio.ensure_future(_drain(site, gateway, grpc_server, timeout_seconds))
     forced = asyncio.ensure_future(_wait(force))
     await asyncio.wait([draining, forced], timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
     if not draining.done():
@@ -268,13 +294,16 @@ async def _end(site: Site, gateway: Gateway, force: asyncio.Event, timeout_secon
     await asyncio.wait([draining, forced])
 
 
-async def _drain(site: Site, gateway: Gateway) -> None:
+async def _drain(site: Site, gateway: Gateway, grpc_server: GrpcServer | None, timeout_seconds: float) -> None:
     """Let every connection have its answers; each ends with the next one, or when it has been idle for a moment."""
     site.draining = True
     log.info("draining %d connections", len(site.connections))
     await asyncio.sleep(_LINGER_SECONDS if site.connections else 0)
+    closing = asyncio.ensure_future(grpc_server.close(timeout_seconds)) if grpc_server is not None else None
     while site.connections:
         for connection in tuple(site.connections):
             connection.close_when_idle()
         await asyncio.sleep(SWEEP_SECONDS)
+    if closing is not None:
+        await closing
     await gateway.close()

@@ -77,7 +77,7 @@ class Site:
             b"/version": lambda: Reply(200, __version__.encode()),
             b"/metrics": self._metrics,
         }
-        self._oip = OipPages(gateway, clock, lambda: gateway.ready and not self.draining)
+        self.oip = OipPages(gateway, clock, lambda: gateway.ready and not self.draining)
         self.tick()
 
     def operation(self, path: bytes, method: bytes = b"POST", body: Sequence[bytes] = ()) -> Operation | None:
@@ -102,7 +102,7 @@ class Site:
             # Written otherwise than we quote it, perhaps: then the path as we would have written it is known.
             operation = self._operations.get(quote(unquote(path.decode("latin-1"))).encode())
             if operation is None:
-                raise self._oip.unknown(path)
+                raise self.oip.unknown(path)
         return operation
 
     def dialect(self, path: bytes) -> Dialect:
@@ -123,7 +123,7 @@ class Site:
         if models is not None:
             return models
         if _is_oip(path):
-            return self._oip.page(method, path, body)
+            return self.oip.page(method, path, body)
         make = self._pages.get(path) or self._endpoint_pages.find(path, head)
         if make is None:
             where = path.decode("latin-1")[:200]

@@ -60,7 +60,7 @@ def stage(home: Path, clock: Clock, *, keep: bool) -> Iterator[Stage]:
     prepare_home(home)
     port, gateway_port = free_port(), free_port()
     command = [sys.executable, "-m", "servery.cli.main", "up", "--home", str(home), "--host", _HOST]
-    command += ["--port", str(port), "--gateway-port", str(gateway_port)]
+    command += ["--port", str(port), "--gateway-port", str(gateway_port), "--grpc-port", "0"]
     command += [] if keep else ["--with-parent"]
     log = home / "up.log"
     with log.open("wb") as output:
