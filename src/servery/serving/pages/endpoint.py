@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from servery.routing import PoolKey, PoolState
 from servery.serving.pages.description import Description
@@ -22,6 +23,8 @@ class ServedVersion:
     """What it is doing while it loads."""
     description: Description | None
     """None until its package is on this machine."""
+    streams: bool = False
+    """Whether it can answer in pieces; known once it is loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,12 @@ class Endpoint:
     """The one with the most traffic first."""
 
     @property
-    def path(self) -> str:
-        return f"/endpoints/{self.name}/invocations"
+    def page(self) -> str:
+        return f"/endpoints/{quote(self.name)}"
+
+    @property
+    def invocations(self) -> str:
+        return f"{self.page}/invocations"
 
     @property
     def main(self) -> Description | None:
@@ -66,6 +73,7 @@ def endpoint_of(target: Target, descriptions: Mapping[PoolKey, Description], *, 
             pool.state,
             pool.stage if pool.state is PoolState.LOADING else "",
             descriptions.get(pool.spec.key),
+            pool.facts.get("streams") is True,
         )
         for pool in pools
     )

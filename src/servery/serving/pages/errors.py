@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from servery.serving.answers import OF_CODE
@@ -18,12 +19,13 @@ CAUSES: dict[int, str] = {
     "may not. `BAD_REQUEST`, `INVALID_PARAMETER_VALUE`",
     404: "There is no such endpoint or path. `RESOURCE_DOES_NOT_EXIST`, `ENDPOINT_NOT_FOUND`",
     405: "Another method is needed. `BAD_REQUEST`",
-    406: "`Accept` allows none of the forms that an answer can have. `BAD_REQUEST`",
+    406: "`Accept` takes none of the forms that an answer may have. `BAD_REQUEST`",
     408: "The request came in too slowly. `DEADLINE_EXCEEDED`",
     413: "The body is too large. `BAD_REQUEST`",
     415: "The Content-Type or Content-Encoding is not taken. `BAD_REQUEST`",
     431: "The head of the request is too large. `BAD_REQUEST`",
     500: "The model's answer has no form in JSON, or its process ended twice on this request. `INTERNAL_ERROR`",
+    501: "The model's environment has nothing to read or write the media type with. `NOT_IMPLEMENTED`",
     503: "Too much waits already, or no version works at the moment. `TEMPORARILY_UNAVAILABLE`",
     504: "It was not answered within the caller's deadline. `DEADLINE_EXCEEDED`",
 }
@@ -33,21 +35,27 @@ OF_PAGES = (400, 404, 405, 408, 413, 431)
 _HEADERS = {405: ("Allow",), 415: ("Accept-Encoding",), 503: ("Retry-After",)}
 
 
-def error_responses() -> dict[str, Any]:
-    """A response for every status, by its number. A model that raises an MlflowException chooses one by its code."""
+def error_responses(schema: str) -> dict[str, Any]:
+    """A response for every status, by its number, with the body ``schema``. A model that raises an MlflowException
+    chooses one by its code."""
     raised = {status: f"The model refused the request. {_codes(status)}" for status in OF_CODE.values()}
     causes = raised | CAUSES
-    return {str(status): _response(status, causes[status]) for status in sorted(causes)}
+    return {str(status): _response(status, causes[status], schema) for status in sorted(causes)}
+
+
+def refs(statuses: Iterable[int | str], *, prefix: str = "") -> dict[str, Any]:
+    """A reference to the response of each status."""
+    return {str(status): {"$ref": REF.format("responses", f"{prefix}{status}")} for status in statuses}
 
 
 def _codes(status: int) -> str:
     return ", ".join(f"`{code}`" for code, one in OF_CODE.items() if one == status)
 
 
-def _response(status: int, cause: str) -> dict[str, Any]:
-    names = ("X-Request-Id", "X-Model-Version", *_HEADERS.get(status, ()))
+def _response(status: int, cause: str, schema: str) -> dict[str, Any]:
+    names = ("X-Request-Id", "X-Model-Version", "X-Servery-Fault", *_HEADERS.get(status, ()))
     return {
         "description": cause,
         "headers": {name: {"$ref": REF.format("headers", name)} for name in names},
-        "content": {"application/json": {"schema": {"$ref": REF.format("schemas", "Error")}}},
+        "content": {"application/json": {"schema": {"$ref": REF.format("schemas", schema)}}},
     }

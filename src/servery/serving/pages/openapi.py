@@ -9,10 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from servery.serving.admission import SUPPORTED, TIMEOUT_MS_MAX
+from servery.serving.negotiation import CONTENT_TYPES
 from servery.serving.pages.description import UNKNOWN
 from servery.serving.pages.endpoint import Endpoint
-from servery.serving.pages.errors import ERROR, OF_PAGES, REF, error_responses
+from servery.serving.pages.errors import ERROR, OF_PAGES, REF, error_responses, refs
 from servery.serving.pages.json_schema import Schema
+from servery.serving.pages.oip_paths import SCHEMAS as OIP_SCHEMAS
+from servery.serving.pages.oip_paths import oip_paths
 from servery.serving.pages.requests import table_files
 
 _JSON = "application/json"
@@ -46,6 +49,10 @@ _HEADERS: dict[str, Any] = {
         "description": "Columns and params of which a value was changed to fit its type, percent-encoded.",
         "schema": {"type": "string"},
     },
+    "X-Servery-Fault": {
+        "description": "With an error that is not the caller's: the model raised, or its answer has no such form.",
+        "schema": {"enum": ["model", "answer"]},
+    },
     "Retry-After": {"description": "After how many seconds to try again.", "schema": {"type": "integer"}},
     "Allow": {"description": "The methods that the path takes.", "schema": {"type": "string"}},
     "Accept-Encoding": {"description": "The encodings that are taken.", "schema": {"type": "string"}},
@@ -54,26 +61,31 @@ _HEADERS: dict[str, Any] = {
 
 def document(endpoint: Endpoint) -> dict[str, Any]:
     """The document, of plain values."""
-    paths: dict[str, Any] = {endpoint.path: {"post": _invocation("invokeEndpoint", endpoint)}}
-    pages = [f"/endpoints/{endpoint.name}"]
+    oip_errors = {f"oip-{status}": one for status, one in error_responses("OipError").items()}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": endpoint.name, "version": endpoint.versions[0].label, "description": about(endpoint)},
+        "servers": [{"url": "/"}],
+        "paths": {**_paths(endpoint), **oip_paths(endpoint.name)},
+        "components": {
+            "schemas": {**_requests(endpoint), **_answers(endpoint), **OIP_SCHEMAS, "Error": ERROR},
+            "parameters": {name: {"name": name, "in": "header", **one} for name, one in _PARAMETERS.items()},
+            "headers": _HEADERS,
+            "responses": {**error_responses("Error"), **oip_errors},
+        },
+    }
+
+
+def _paths(endpoint: Endpoint) -> dict[str, Any]:
+    paths: dict[str, Any] = {endpoint.invocations: {"post": _invocation("invokeEndpoint", endpoint)}}
+    pages = [endpoint.page]
     if endpoint.is_sole:
         paths = {"/invocations": {"post": _invocation("invoke", endpoint)}, **paths}
         pages = ["/", *pages]
     for page in pages:
         paths[page] = {"get": _page("What the endpoint takes and gives, and which versions serve it.", "text/html")}
         paths[f"{page.rstrip('/')}/openapi.json"] = {"get": _page("This document.")}
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": endpoint.name, "version": endpoint.versions[0].label, "description": about(endpoint)},
-        "servers": [{"url": "/"}],
-        "paths": paths,
-        "components": {
-            "schemas": {**_requests(endpoint), **_answers(endpoint), "Error": ERROR},
-            "parameters": {name: {"name": name, "in": "header", **one} for name, one in _PARAMETERS.items()},
-            "headers": _HEADERS,
-            "responses": error_responses(),
-        },
-    }
+    return paths
 
 
 def about(endpoint: Endpoint) -> str:
@@ -118,7 +130,7 @@ def _invocation(operation_id: str, endpoint: Endpoint) -> dict[str, Any]:
         "summary": "Predict",
         "parameters": [{"$ref": REF.format("parameters", name)} for name in _PARAMETERS],
         "requestBody": {"required": True, "content": _bodies(endpoint)},
-        "responses": {"200": _answer(endpoint), **_refs(error_responses())},
+        "responses": {"200": _answer(endpoint), **refs(error_responses("Error"))},
     }
 
 
@@ -140,10 +152,14 @@ def _answer(endpoint: Endpoint) -> dict[str, Any]:
     recorded = [version.description.answer for version in endpoint.versions if version.description]
     example = {} if not recorded or recorded[0] is None else {"example": recorded[0]}
     names = ("X-Request-Id", "X-Model-Version", "Server-Timing", "X-Servery-Coerced")
+    content: dict[str, Any] = {name.decode(): {} for name in CONTENT_TYPES}
+    content[_JSON] = {"schema": {"$ref": REF.format("schemas", "Answer")}, **example}
+    if any(version.streams for version in endpoint.versions):
+        content["text/event-stream"] = {"schema": {"type": "string"}}
     return {
-        "description": "The predictions.",
+        "description": "The predictions, in the form that `Accept` prefers.",
         "headers": {name: {"$ref": REF.format("headers", name)} for name in names},
-        "content": {_JSON: {"schema": {"$ref": REF.format("schemas", "Answer")}, **example}},
+        "content": content,
     }
 
 
@@ -152,9 +168,5 @@ def _page(what: str, *other_types: str) -> dict[str, Any]:
     headers = {"X-Request-Id": {"$ref": REF.format("headers", "X-Request-Id")}}
     return {
         "summary": what,
-        "responses": {"200": {"description": what, "headers": headers, "content": schemas}, **_refs(OF_PAGES)},
+        "responses": {"200": {"description": what, "headers": headers, "content": schemas}, **refs(OF_PAGES)},
     }
-
-
-def _refs(statuses: Any) -> dict[str, Any]:
-    return {str(status): {"$ref": REF.format("responses", status)} for status in statuses}

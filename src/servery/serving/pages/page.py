@@ -62,7 +62,7 @@ def page(endpoint: Endpoint) -> bytes:
     values = {
         "name": escape(endpoint.name),
         "about": escape(said["about"]),
-        "path": escape(endpoint.path),
+        "path": escape(endpoint.invocations),
         "openapi": escape(said["openapi"]),
         "versions": _table(("Version", "Share", "State"), [_version(one) for one in said["versions"]]),
         "takes": _takes(said, first_row(said["example"])),

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from servery.errors import NotFound
 from servery.serving.dialects.dialect import JSON, Reply
 from servery.serving.gateway import Gateway
+from servery.serving.negotiation import weighted
 from servery.serving.pages.endpoint import Endpoint, endpoint_of
 from servery_worker.codecs.json_text import dump_json
 
@@ -73,10 +74,9 @@ class EndpointPages:
 
 
 def prefers_html(accept: bytes) -> bool:
-    """Whether a caller names HTML, and JSON no earlier: a browser does, a client that says nothing gets JSON."""
-    named = [part.partition(b";")[0].strip().lower() for part in accept.split(b",")]
-    html, json = (named.index(name) if name in named else len(named) for name in (b"text/html", JSON))
-    return html < json
+    """Whether a caller names HTML, and JSON no more than it: a browser does, a client that says nothing gets JSON."""
+    weights = dict(weighted(accept))
+    return weights.get(b"text/html", 0.0) > 0 and weights[b"text/html"] >= weights.get(JSON, 0.0)
 
 
 def _reply(endpoint: Endpoint, kind: Kind) -> Reply:

@@ -17,8 +17,8 @@ def summary(endpoint: Endpoint) -> dict[str, Any]:
     return {
         "name": endpoint.name,
         "about": about(endpoint),
-        "invocations": endpoint.path,
-        "openapi": f"/endpoints/{endpoint.name}/openapi.json",
+        "invocations": endpoint.invocations,
+        "openapi": f"{endpoint.page}/openapi.json",
         "versions": [_version(one, tells_all=endpoint.differs) for one in endpoint.versions],
         "flavor": main.flavor if main else None,
         **_takes(main),

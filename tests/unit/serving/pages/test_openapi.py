@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from servery.routing import PoolState
 from servery.serving import answers, http
 from servery.serving.admission import SUPPORTED
 from servery.serving.dialects import dialect
+from servery.serving.negotiation import CONTENT_TYPES
 from servery.serving.pages.description import Description
 from servery.serving.pages.endpoint import Endpoint, ServedVersion
 from servery.serving.pages.openapi import document
@@ -58,12 +60,25 @@ def test_the_document_is_valid_openapi_3_1(known: Description | None, is_sole: b
 def test_the_bare_address_is_told_where_there_is_one_endpoint_only(is_sole: bool, invocations: int) -> None:
     paths = document(endpoint(PRICE, is_sole=is_sole))["paths"]
     assert ("/invocations" in paths, "/openapi.json" in paths) == (is_sole, is_sole)
-    assert sum("post" in path for path in paths.values()) == invocations
+    assert sum(path.endswith("/invocations") for path in paths) == invocations
     assert {"/endpoints/spam", "/endpoints/spam/openapi.json"} <= paths.keys()
 
 
 def test_every_media_type_that_the_gateway_takes_is_told() -> None:
     assert set(invocation(document(endpoint(PRICE)))["requestBody"]["content"]) == set(SUPPORTED)
+
+
+def test_every_media_type_that_it_answers_with_is_told_and_events_where_the_model_streams() -> None:
+    known = endpoint(PRICE)
+    answered = invocation(document(known))["responses"]["200"]["content"]
+    assert set(answered) == {name.decode() for name in CONTENT_TYPES}
+    streaming = replace(known, versions=(replace(known.versions[0], streams=True),))
+    assert "text/event-stream" in invocation(document(streaming))["responses"]["200"]["content"]
+
+
+def test_names_are_quoted_in_paths() -> None:
+    paths = document(replace(endpoint(PRICE), name="a {b}"))["paths"]
+    assert {"/endpoints/a%20%7Bb%7D/invocations", "/v2/models/a%20%7Bb%7D/infer"} <= paths.keys()
 
 
 def test_an_array_of_free_lengths_is_sent_as_json_only() -> None:

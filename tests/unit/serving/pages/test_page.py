@@ -122,6 +122,7 @@ def test_the_summary_has_the_same_as_plain_values() -> None:
         (b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True),
         (b"application/json, text/html;q=0.5", False),
         (b"TEXT/HTML", True),
+        (b"text/html;q=0, */*", False),
     ],
 )
 def test_a_browser_gets_html_and_others_json(accept: bytes, expected: bool) -> None:
