@@ -5,8 +5,9 @@ A form that no input of the model has, such as a table for an array of three fre
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from servery.serving.pages.json_schema import (
     Place,
@@ -40,9 +41,10 @@ _UNKNOWN: dict[str, Schema] = {
 
 
 class Row(NamedTuple):
-    """A row of the tables that fit a signature. ``names`` is None where the columns go by their places."""
+    """A row of the tables that fit a signature. ``names`` is None where the columns go by their places; they are not
+    always text."""
 
-    names: list[str] | None
+    names: list[Any] | None
     cells: list[Schema]
     required: list[str]
 
@@ -64,7 +66,8 @@ def table_files(signature: Signature | None) -> tuple[bool, bool]:
     if any(isinstance(spec, Tensor) for spec in specs):
         row = row_of(specs)
         return row is not None, row is not None and not any(cell.get("type") == "array" for cell in row.cells)
-    return True, all(isinstance(spec, Column) and spec.detail is None for spec in specs)
+    columns = cast("tuple[Column, ...]", specs)
+    return True, _are_text(columns) and all(column.detail is None for column in columns)
 
 
 def row_of(specs: Specs) -> Row | None:
@@ -73,9 +76,20 @@ def row_of(specs: Specs) -> Row | None:
         return _tensor_row(cast("tuple[Tensor, ...]", specs))
     columns = cast("tuple[Column, ...]", specs)
     cells = [cell_schema(column, Place.TABLE) for column in columns]
-    if columns[0].name is None:
+    if _go_by_place(columns):
         return Row(None, cells, [])
-    return Row(_names(columns), cells, _names([column for column in columns if column.required]))
+    return Row([column.name for column in columns], cells, _names([column for column in columns if column.required]))
+
+
+def _go_by_place(columns: Sequence[Column]) -> bool:
+    """Whether they have no names, or the numbers that a table without names is given."""
+    names: list[Any] = [column.name for column in columns]
+    return names[0] is None or names == list(range(len(names)))
+
+
+def _are_text(columns: Sequence[Column]) -> bool:
+    """No key of a JSON object is a number, as the names of columns may be."""
+    return all(isinstance(column.name, str | None) for column in columns)
 
 
 def _tensor_row(tensors: tuple[Tensor, ...]) -> Row | None:
@@ -95,7 +109,7 @@ def _row_of_array(tensor: Tensor) -> Schema:
     return cell if is_flat else nested_lists(cell, (prod(tensor.shape[1:]),), Place.TABLE)
 
 
-def _names(specs: Specs | list[Column]) -> list[str]:
+def _names(specs: Sequence[Column | Tensor]) -> list[str]:
     return [str(spec.name) for spec in specs]
 
 
@@ -127,7 +141,11 @@ def _forms(signature: Signature) -> dict[str, Schema]:
     if isinstance(specs[0], Tensor):
         return {**tables, **_of_tensors(cast("tuple[Tensor, ...]", specs))}
     columns = cast("tuple[Column, ...]", specs)
-    return {**tables, **(_of_unnamed(columns) if columns[0].name is None else _of_named(columns))}
+    if not _are_text(columns):
+        tables.pop("dataframe_records")
+    if _go_by_place(columns):
+        return {**tables, **_of_unnamed(columns)}
+    return {**tables, **(_of_named(columns) if _are_text(columns) else {})}
 
 
 def _split(row: Row) -> Schema:
@@ -173,7 +191,7 @@ def _exactly(cells: list[Schema]) -> Schema:
 def _listed(columns: tuple[Column, ...]) -> Schema:
     """Rows in a list: of values for one column without a name, of objects or lists else."""
     cells = [cell_schema(column, Place.LIST) for column in columns]
-    if columns[0].name is not None:
+    if not _go_by_place(columns):
         required = _names([column for column in columns if column.required])
         item = _object(_names(columns), cells, required)
     else:
@@ -182,7 +200,9 @@ def _listed(columns: tuple[Column, ...]) -> Schema:
 
 
 def _of_unnamed(columns: tuple[Column, ...]) -> dict[str, Schema]:
-    return {"instances": _listed(columns), "inputs": _listed(columns)}
+    rows = _listed(columns)
+    one = [cell_schema(columns[0], Place.LIST)] if len(columns) == 1 else []
+    return {"instances": rows, "inputs": {"anyOf": [rows, *one]} if one else rows}
 
 
 def _of_named(columns: tuple[Column, ...]) -> dict[str, Schema]:

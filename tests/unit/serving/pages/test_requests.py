@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import pytest
@@ -41,6 +41,8 @@ SIGNATURES: dict[str, tuple[Signature, tuple[str, ...]]] = {
     **{f"one unnamed {kind.value}": (Signature((Column(kind),)), TABLES + LISTS) for kind in SCALARS},
     **{f"optional {kind.value}": (Signature(two(kind, required=False)), TABLES + LISTS) for kind in SCALARS},
     "one named long": (Signature((Column(ColumnType.LONG, "x"),)), TABLES + LISTS),
+    "numbered": (Signature(tuple(Column(ColumnType.LONG, cast("str", i)) for i in range(2))), (TABLES[0], *LISTS)),
+    "named by years": (Signature((Column(ColumnType.LONG, cast("str", 2024)),)), TABLES[:1]),
     "nested": (Signature(NESTED), (*TABLES, "inputs")),
     "a matrix": (Signature((MATRIX,)), TABLES + LISTS),
     "a list of numbers": (Signature((Tensor("int64", (-1,)),)), TABLES + LISTS),
@@ -159,10 +161,11 @@ def test_a_model_without_a_signature_may_be_sent_any_form_with_anything() -> Non
         (None, True, True),
         (PRICE, True, True),
         (Signature(NESTED), True, False),
+        (SIGNATURES["numbered"][0], True, False),
         (Signature((MATRIX,)), True, True),
         (Signature((Tensor("float32", (-1, -1)),)), False, False),
     ],
-    ids=["unknown", "columns", "nested", "matrix", "free lengths"],
+    ids=["unknown", "columns", "nested", "numbered", "matrix", "free lengths"],
 )
 def test_a_file_with_a_table_is_offered_where_one_fits(signature: Signature | None, typed: bool, plain: bool) -> None:
     assert table_files(signature) == (typed, plain)
