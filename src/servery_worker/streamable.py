@@ -22,9 +22,9 @@ def stream_of(
     """
     if not entry.get("streamable"):
         return None
-    raw = model.get_raw_model() if hasattr(model, "get_raw_model") else model
+    raw = model.get_raw_model() if hasattr(model, "get_raw_model") else getattr(model, "python_model", None)
     own = inspect.unwrap(getattr(raw, "predict_stream", None) or (lambda: None))
-    if str(getattr(own, "__module__", "")).startswith(_PLACEHOLDERS):
+    if str(own.__module__).startswith(_PLACEHOLDERS):
         return None
     if inspect.isasyncgenfunction(own) and hasattr(model, "_convert_input") and hasattr(model, "_response_to_dict"):
         return _of_asynchronous_chat(model, raw)

@@ -26,6 +26,7 @@ from servery.version import __version__
 
 EXTENSIONS = (
     "binary_tensor_data",
+    "generate",
     "model_configuration",
     "model_repository",
     "parameters",

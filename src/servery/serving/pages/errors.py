@@ -23,6 +23,8 @@ CAUSES: dict[int, str] = {
     408: "The request came in too slowly. `DEADLINE_EXCEEDED`",
     413: "The body is too large. `BAD_REQUEST`",
     415: "The Content-Type or Content-Encoding is not taken. `BAD_REQUEST`",
+    429: "As many streams are under way as may be, or the model refused the request. `RESOURCE_EXHAUSTED`, "
+    "`REQUEST_LIMIT_EXCEEDED`",
     431: "The head of the request is too large. `BAD_REQUEST`",
     500: "The model's answer has no form in JSON, or its process ended twice on this request. `INTERNAL_ERROR`",
     501: "The model's environment has nothing to read or write the media type with. `NOT_IMPLEMENTED`",
@@ -32,7 +34,7 @@ CAUSES: dict[int, str] = {
 """Why a status comes, with its error codes."""
 OF_PAGES = (400, 404, 405, 408, 413, 431)
 """Those that a page may answer with, which asks no worker."""
-_HEADERS = {405: ("Allow",), 415: ("Accept-Encoding",), 503: ("Retry-After",)}
+_HEADERS = {405: ("Allow",), 415: ("Accept-Encoding",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 
 def error_responses(schema: str) -> dict[str, Any]:
