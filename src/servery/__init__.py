@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 from servery.version import __version__
 
 if TYPE_CHECKING:
-    from servery.client import Client, load_model
+    from servery.client import AsyncClient, Client, RetryPolicy, load_model
     from servery.errors import ServeryError
     from servery.package import PythonModel, check_compatible, infer_signature, save_model
 
 __all__ = [
+    "AsyncClient",
     "Client",
     "PythonModel",
+    "RetryPolicy",
     "ServeryError",
     "__version__",
     "check_compatible",
@@ -27,8 +29,10 @@ __all__ = [
 ]
 
 _HOME_OF = {
+    "AsyncClient": "servery.client",
     "Client": "servery.client",
     "PythonModel": "servery.package",
+    "RetryPolicy": "servery.client",
     "ServeryError": "servery.errors",
     "check_compatible": "servery.package",
     "infer_signature": "servery.package",

@@ -27,6 +27,14 @@
     │   ├── AddressRefused         a port in use, or an address that may not be bound
     │   └── HomeUnusable
     └── RemoteError                another server answered with an error, or not at all
+        ├── Unreachable            nothing answers there, or the connection broke
+        ├── RequestRefused         (a CallerError) it says that the request is at fault
+        │   └── RequestTooLarge    (a CallerError) send less at once
+        ├── AccessDenied           (a CallerError) it does not know the caller, or does not allow this
+        ├── Overloaded             (a LimitError) it takes no more at the moment, whatever was tried
+        ├── AnswerLate             (a DeadlinePassed) there was no answer in the caller's time
+        ├── ModelFailed            (a PredictFailed) its model raised
+        └── StreamBroken           a stream of events ended before its end
 
 No class knows of HTTP or gRPC: each edge has one table from these classes to its own codes.
 A message is one sentence for the person who reads it and holds nothing secret.
@@ -238,9 +246,67 @@ class HomeUnusable(SetupError):
 
 
 class RemoteError(ServeryError):
-    """Another server answered with an error, or did not answer."""
+    """Another server answered with an error, or did not answer.
+
+    ``status`` and ``error_code`` (MLflow's) are those of its answer, where there was one. A call for predictions tells
+    besides under which ``request_id`` the server's log has it, where it went, and how often it was sent.
+    """
+
+    request_id: str | None = None
+    model_version: str | None = None
+    attempts: int = 1
 
     def __init__(self, message: str, *, status: int | None = None, error_code: str | None = None) -> None:
-        super().__init__(message)
+        # Not by super(): a subclass is besides one of the errors above, which make their own sentences.
+        Exception.__init__(self, message)
         self.status = status
         self.error_code = error_code
+
+
+class Unreachable(RemoteError):
+    """Nothing answers at the address, or the connection broke before the answer was whole."""
+
+
+class RequestRefused(RemoteError, CallerError):
+    """The server says that the request is at fault, and the same one will be refused again."""
+
+
+class RequestTooLarge(RequestRefused):
+    """The request has more bytes than the server takes: send less at once."""
+
+
+class AccessDenied(RemoteError, CallerError):
+    """The server does not know the caller (401), or does not allow what it asks (403)."""
+
+
+class Overloaded(RemoteError, LimitError):
+    """The server takes no more at the moment, and there was no time, or no leave, to ask it again."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        error_code: str | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(message, status=status, error_code=error_code)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class AnswerLate(RemoteError, DeadlinePassed):
+    """There was no answer within ``timeout_seconds``, all attempts together."""
+
+    def __init__(
+        self, message: str, *, timeout_seconds: float, status: int | None = None, error_code: str | None = None
+    ) -> None:
+        super().__init__(message, status=status, error_code=error_code)
+        self.timeout_seconds = timeout_seconds
+
+
+class ModelFailed(RemoteError, PredictFailed):
+    """The server's model raised on this input, or gave what has no form in an answer."""
+
+
+class StreamBroken(RemoteError):
+    """A stream of events ended before its end; the events that came are good."""

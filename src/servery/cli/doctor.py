@@ -188,7 +188,7 @@ def _port(host: str, port: int, flag: str, probe: str) -> Finding:
 
 def _server(address: str) -> Finding:
     from servery.client import Client
-    from servery.client.transport import Unreachable
+    from servery.errors import Unreachable
 
     try:
         with Client(address, timeout_seconds=5.0) as client:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from random import Random
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import unquote
+from typing import Self
 
 from servery.client.endpoint_calls import EndpointCalls
-from servery.client.records import Prediction
+from servery.client.predict_calls import PredictCalls
+from servery.client.predictions.connections import Connections
+from servery.client.predictions.questions import Questions, calls_of, server_of
+from servery.client.predictions.retries import RetryPolicy
 from servery.client.registry_calls import RegistryCalls
-from servery.client.scoring import encode_request
-from servery.client.transport import Transport, Unreachable
+from servery.client.transport import Transport
 from servery.clock import Clock, SystemClock
-from servery.config import ClientConfig, load_config
-from servery.errors import RemoteError
-from servery.names import parse_endpoint_name
 
 _ADVICE = "start a server there with 'servery up', or name another with --server or SERVERY_SERVER"
 
 
-class Client(RegistryCalls, EndpointCalls):
+class Client(RegistryCalls, EndpointCalls, PredictCalls):
     """A server's registry, endpoints and gateways. Connections are reused; close it, or use it in a ``with``.
 
     May be used from several threads. Every method raises RemoteError where the server refuses (NotFound and
@@ -31,21 +29,34 @@ class Client(RegistryCalls, EndpointCalls):
         self,
         server: str | None = None,
         *,
+        gateway: str | None = None,
         timeout_seconds: float = 60.0,
         move_timeout_seconds: float = 900.0,
+        retries: RetryPolicy | None = None,
+        connections_max: int = 64,
         clock: Clock | None = None,
+        random: Random | None = None,
     ) -> None:
         """Without ``server``, the one that ``SERVERY_SERVER`` or ``servery.toml`` names, or the one on this machine.
 
-        ``move_timeout_seconds`` is for calls that the server answers when endpoints have moved.
+        ``gateway`` is the address that all predictions are asked for, such as that of ``servery serve``; without it the
+        server says where each endpoint is. ``timeout_seconds`` bounds a whole call for predictions, its retries with
+        it, and each wait of any other call; ``move_timeout_seconds`` is for calls that the server answers when
+        endpoints have moved. ``connections_max`` is how many calls for predictions are under way at once; others wait.
         """
-        server = load_config(ClientConfig, {}).server if server is None else server
-        self._timeout_seconds = timeout_seconds
+        server, clock = server_of(server), clock or SystemClock()
         control = Transport(server, timeout_seconds=timeout_seconds, advice=_ADVICE)
         RegistryCalls.__init__(self, control, move_timeout_seconds=move_timeout_seconds)
-        EndpointCalls.__init__(self, control, clock or SystemClock(), move_timeout_seconds=move_timeout_seconds)
-        self._gateways: dict[str, Transport] = {}
-        self._addresses: dict[str, str] = {}
+        EndpointCalls.__init__(self, control, clock, move_timeout_seconds=move_timeout_seconds)
+        calls = calls_of(
+            control=server,
+            gateway=gateway,
+            retries=retries or RetryPolicy(),
+            clock=clock,
+            random=random or Random(),  # noqa: S311 - jitter
+        )
+        connections = Connections(clock, connections_max=connections_max)
+        PredictCalls.__init__(self, calls, connections, Questions(timeout_seconds=timeout_seconds))
 
     @property
     def server(self) -> str:
@@ -58,43 +69,5 @@ class Client(RegistryCalls, EndpointCalls):
         self.close()
 
     def close(self) -> None:
-        for transport in (self._server, *self._gateways.values()):
-            transport.close()
-
-    def predict(self, endpoint: str, data: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """The model's predictions for a frame, an array, a list or a mapping."""
-        return self.ask(endpoint, encode_request(data, params)).predictions
-
-    def ask(self, endpoint: str, body: bytes, content_type: str = "application/json") -> Prediction:
-        """Send a ready body to the endpoint's gateway; its answer with the version that gave it."""
-        name = parse_endpoint_name(endpoint)
-        gateway, path = self._gateway_of(name)
-        started = self._clock.monotonic()
-        try:
-            response = gateway.send("POST", path, content=body, headers={"Content-Type": content_type})
-        except Unreachable:
-            self._addresses.pop(name, None)
-            raise
-        latency_ms = (self._clock.monotonic() - started) * 1000
-        answer = response.json()
-        wrapped = isinstance(answer, dict) and "predictions" in answer
-        return Prediction(
-            predictions=answer["predictions"] if wrapped else answer,
-            model_version=response.headers.get("X-Model-Version"),
-            request_id=response.headers.get("X-Request-Id"),
-            latency_ms=latency_ms,
-            coerced=tuple(unquote(name) for name in response.headers.get("X-Servery-Coerced", "").split(", ") if name),
-        )
-
-    def _gateway_of(self, name: str) -> tuple[Transport, str]:
-        address = self._addresses.get(name)
-        if address is None:
-            address = self.endpoint(name).url
-            if address is None:
-                raise RemoteError(f"No gateway serves endpoint '{name}' now; start one with 'servery gateway'.")
-            self._addresses[name] = address
-        base, _, _ = address.partition("/endpoints/")
-        if base not in self._gateways:
-            advice = "the gateway is down; start it with 'servery gateway' or 'servery up'"
-            self._gateways[base] = Transport(base, timeout_seconds=self._timeout_seconds, advice=advice)
-        return self._gateways[base], f"/endpoints/{name}/invocations"
+        self._server.close()
+        self._connections.close()

@@ -33,8 +33,7 @@ from servery.client.mlflow_transport import Advance
 from servery.client.package_cache import PackageCache
 from servery.client.records import ModelVersion, RegisteredModel
 from servery.client.sources import open_location
-from servery.client.transport import Unreachable
-from servery.errors import AlreadyExists, ModelError, NotFound, RemoteError, ServeryError
+from servery.errors import AlreadyExists, ModelError, NotFound, RemoteError, ServeryError, Unreachable
 from servery.names import Digest, parse_digest, parse_model_name
 
 _PLANS_AT_ONCE = 4

@@ -15,9 +15,8 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from servery.client.transport import Unreachable
 from servery.config import LOOPBACK, MlflowConfig
-from servery.errors import ConfigInvalid, InvalidInput, NotFound, RemoteError
+from servery.errors import ConfigInvalid, InvalidInput, NotFound, RemoteError, Unreachable
 
 if TYPE_CHECKING:
     import httpx

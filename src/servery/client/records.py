@@ -119,6 +119,8 @@ class Prediction:
     latency_ms: float = 0.0
     coerced: tuple[str, ...] = ()
     """Columns and params of which a value was changed to fit its type."""
+    attempts: int = 1
+    """How often the request was sent."""
 
 
 def read_version(fields: JsonObject) -> ModelVersion:

@@ -10,16 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from servery.errors import AlreadyExists, InvalidInput, NotFound, RemoteError, ServeryError
+from servery.errors import AlreadyExists, InvalidInput, NotFound, RemoteError, ServeryError, Unreachable
 
 if TYPE_CHECKING:
     import httpx
 
 _CONNECT_TIMEOUT_SECONDS = 5.0
-
-
-class Unreachable(RemoteError):
-    """Nothing answers at the address."""
 
 
 class Transport:

@@ -16,9 +16,8 @@ import pytest
 from servery.client.artifact_folders import ProxiedFolder, fill_folder
 from servery.client.mlflow_server import MlflowServer
 from servery.client.sources import open_location
-from servery.client.transport import Unreachable
 from servery.config import MlflowConfig
-from servery.errors import ConfigInvalid, InvalidInput, NotFound, PackageInvalid, RemoteError
+from servery.errors import ConfigInvalid, InvalidInput, NotFound, PackageInvalid, RemoteError, Unreachable
 from tests.servers import free_port
 
 Answer = tuple[int, dict[str, str], Any]

@@ -14,8 +14,8 @@ import pytest
 
 from servery.client import Client
 from servery.client.packages import download_package
-from servery.client.transport import Transport, Unreachable
-from servery.errors import AlreadyExists, InvalidInput, NotFound, RemoteError
+from servery.client.transport import Transport
+from servery.errors import AlreadyExists, InvalidInput, NotFound, RemoteError, Unreachable
 from servery.names import Digest
 from servery.package.manifest import FileEntry, Manifest
 from tests.servers import free_port
