@@ -28,6 +28,7 @@ from servery.errors import (
 _KINDS: Mapping[int | str, type[RemoteError]] = {
     # What X-Servery-Fault says, then statuses.
     "model": ModelFailed,
+    "answer": ModelFailed,
     401: AccessDenied,
     403: AccessDenied,
     413: RequestTooLarge,
