@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 import servery
-from servery.errors import ModelFailed, RemoteError, RequestRefused
+from servery.errors import ModelFailed, NotFound, RemoteError, RequestRefused
 from tests.faulty import Asked, Faulty, Turn, answer, faulty
 
 FRAME = pd.DataFrame({"x": [1.5, 2.5]})
@@ -56,10 +56,29 @@ def test_what_one_endpoint_does_not_take_another_may() -> None:
     assert types(server) == [ARROW, JSON, ARROW, JSON]
 
 
+def test_an_endpoint_that_was_not_there_is_asked_anew_once_it_is() -> None:
+    missing = answer(404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "Not yet."})
+    turn = infer(output("y", "FP64", [1], 8), raw=np.array([7.0], "<f8").tobytes())
+    with faulty(missing, missing, turn) as server, servery.Client(gateway=server.url) as client:
+        with pytest.raises(NotFound):
+            client.predict("soup", np.array([1.0]))
+        assert client.predict("soup", np.array([1.0])).tolist() == [7.0]
+
+
 def test_the_only_endpoint_of_an_older_server_has_no_name_for_its_tensors() -> None:
     with faulty(old_server()) as server, servery.Client(gateway=server.url) as client:
         assert client.predict(None, np.array([1, 2])) == {"inputs": [1, 2]}
-    assert types(server) == ["GET", JSON]
+    assert [asked.path for asked in server.asked] == ["/v2/repository/index", "/invocations"]
+
+
+def test_the_only_endpoint_of_a_gateway_is_named_by_its_index() -> None:
+    index = answer(200, [{"name": "soup", "version": "3", "state": "READY", "reason": ""}])
+    raw = np.array([7.0], "<f8").tobytes()
+    turn = infer(output("y", "FP64", [1], 8), raw=raw)
+    with faulty(index, turn) as server, servery.Client(gateway=server.url) as client:
+        assert [client.predict(None, np.array([1.0])).tolist() for _ in range(2)] == [[7.0], [7.0]]
+    paths = [asked.path for asked in server.asked]
+    assert paths == ["/v2/repository/index", "/v2/models/soup/infer", "/v2/models/soup/infer"]
 
 
 def test_an_answer_that_has_no_form_as_arrow_is_asked_for_as_json_this_time() -> None:

@@ -105,6 +105,8 @@ class Calls:
                 outcome = yield from outcome_of(step)
                 verdict = verdict_of(body.encoding, outcome)
                 if verdict is Verdict.TAKEN:
+                    if isinstance(outcome, Reply) and outcome.status == 404:
+                        self._offers.forget(place)  # There was nothing that could have taken it.
                     return outcome
             if url is None or verdict is Verdict.NEVER_TAKEN:
                 self._offers.refuse(place, body.encoding, self._clock.monotonic())

@@ -86,9 +86,9 @@ class Gateways:
             return place.invocations
         name = place.endpoint or self._soles.get(place.gateway)
         if name is None:
-            # The protocol has no path without a name, but the page of the only endpoint tells it.
-            step = Send("GET", f"{place.gateway}/", deadline, {"Accept": "application/json"})
-            name = _name_in((yield from outcome_of(step)))
+            # The protocol has no path without a name, but its index tells that of the only endpoint.
+            url, headers = f"{place.gateway}/v2/repository/index", {"Content-Type": "application/json"}
+            name = _only_name_in((yield from outcome_of(Send("POST", url, deadline, headers, b"{}"))))
             if name is None:
                 return None
             self._soles[place.gateway] = name
@@ -127,14 +127,15 @@ class Gateways:
         return self._known[name]
 
 
-def _name_in(outcome: Outcome) -> str | None:
-    """The endpoint's name in its page, as JSON; None from a server that has no such page."""
+def _only_name_in(outcome: Outcome) -> str | None:
+    """The name in an index of one endpoint; None from a server that has no such index, or more in it."""
     if isinstance(outcome, Lost) or outcome.status != 200:
         return None
     try:
-        name = json.loads(outcome.body)["name"]
+        names = {entry["name"] for entry in json.loads(outcome.body)}
     except (ValueError, KeyError, TypeError):
         return None
+    name = names.pop() if len(names) == 1 else None
     return name if isinstance(name, str) else None
 
 

@@ -49,3 +49,7 @@ class Offers:
 
     def refuse(self, place: Place, encoding: Encoding, now: float) -> None:
         self._refused[place, encoding] = now + REMEMBERED_SECONDS
+
+    def forget(self, place: Place) -> None:
+        for encoding in Encoding:
+            self._refused.pop((place, encoding), None)
