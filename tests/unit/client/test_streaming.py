@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,6 +51,15 @@ def test_an_error_in_the_middle_is_raised_with_its_sentence_and_version() -> Non
         "talk/2",
         "mine",
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("BAD_REQUEST", ModelFailed), ("DEADLINE_EXCEEDED", AnswerLate), ("TEMPORARILY_UNAVAILABLE", StreamBroken)],
+)
+def test_a_failure_in_the_middle_is_the_error_of_its_reason(code: str, kind: type[RemoteError]) -> None:
+    with pytest.raises(kind, match="No more"):
+        read(reader(), json.dumps({"error": "No more.", "error_code": code}).encode().join((b"data: ", b"\n\n")))
 
 
 def test_an_event_that_is_no_json_breaks_the_stream() -> None:

@@ -73,8 +73,14 @@ class StreamReader:
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, dict) and value.keys() == _ERROR_FIELDS:
-            raise self._known(ModelFailed(str(value["error"]), error_code=str(value["error_code"])))
+            raise self._known(self._failure(str(value["error"]), str(value["error_code"])))
         return value
+
+    def _failure(self, message: str, code: str) -> RemoteError:
+        if code == "DEADLINE_EXCEEDED":
+            return AnswerLate(message, timeout_seconds=self._deadline.timeout_seconds, error_code=code)
+        kind = StreamBroken if code == "TEMPORARILY_UNAVAILABLE" else ModelFailed
+        return kind(message, error_code=code)
 
     def _known(self, error: RemoteError) -> RemoteError:
         error.request_id, error.model_version = self.request_id, self.model_version
