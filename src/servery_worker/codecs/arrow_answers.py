@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from servery_worker.codecs.answer_notes import noted
 from servery_worker.codecs.arrow import pyarrow_for
 from servery_worker.codecs.arrow_types import has_map, spec_of, type_of, with_pairs
 from servery_worker.codecs.json_text import Unencodable
@@ -43,7 +44,7 @@ def table_of_output(output: Any, outputs: Specs | None = None) -> Any:
         return output if isinstance(output, pa.Table) else pa.Table.from_batches([output])
     specs = {spec.name: spec_of(spec) for spec in outputs or () if isinstance(spec, Column)}
     if is_frame(output):
-        return _table_of_frame(output, specs)
+        return noted(_table_of_frame(output, specs), output)
     names = [spec.name for spec in outputs or () if spec.name is not None]
     columns = _columns_of(output, names)
     arrays = [_column(name, values, specs.get(name)) for name, values in columns.items()]
@@ -51,7 +52,7 @@ def table_of_output(output: Any, outputs: Specs | None = None) -> Any:
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name!r} has {length}" for name, length in list(lengths.items())[:10])
         raise Unencodable(f"its columns have different lengths: {found}")
-    return pa.Table.from_arrays(arrays, list(map(str, columns)))
+    return noted(pa.Table.from_arrays(arrays, list(map(str, columns))), output)
 
 
 def _columns_of(output: Any, names: Sequence[str]) -> Mapping[Any, Any]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
 from servery.errors import InvalidInput
 
 ARROW = "application/vnd.apache.arrow.stream"
-ONLY_COLUMN = "predictions"
+_ONLY_COLUMN = "predictions"
 """What an answer that is no table has as its only column."""
+_NOTE = b"servery"
+"""Where the schema's metadata says what the table was."""
 
 
 def is_frame(data: Any) -> bool:
@@ -56,10 +60,11 @@ def encode_table(table: Any) -> bytes:
 
 
 def decode_table(body: bytes) -> Any:
-    """An answer: an array where its only column is one, and else a pandas frame.
+    """An answer: what the model gave, where the table's note says what that was; else an array where its only column
+    is one, or a pandas frame.
 
     Raises:
-        ValueError: it is no Arrow stream.
+        ValueError: it is no Arrow stream, or not what its note says.
     """
     import pyarrow as pa
     import pyarrow.ipc
@@ -67,21 +72,45 @@ def decode_table(body: bytes) -> Any:
     try:
         with pa.ipc.open_stream(body) as reader:
             table = reader.read_all()
-    except pa.ArrowException as error:
+        note = json.loads((table.schema.metadata or {}).get(_NOTE, b"null"))
+        if note is None:
+            note = {"kind": "array" if table.column_names == [_ONLY_COLUMN] else "frame"}
+        return _as_noted(table, note)
+    except (pa.ArrowException, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(str(error)) from None
-    if table.column_names == [ONLY_COLUMN]:
-        return _array(table.column(0).combine_chunks())
-    return table.to_pandas()
+
+
+def _as_noted(table: Any, note: Mapping[str, Any]) -> Any:
+    """``servery_worker.codecs.answer_notes`` has what a note may say."""
+    import numpy as np
+
+    kind, columns = note["kind"], table.columns
+    if kind == "frame":
+        return table.to_pandas()
+    if kind == "rows":
+        return table.to_pylist()
+    if kind == "mapping":
+        values = note["values"]
+        return {name: _as_noted(table.select([name]), values[name]) for name in table.column_names}
+    if kind == "series":
+        return columns[0].to_pandas().rename(note["name"])
+    if kind == "array":
+        arrays = [_array(column) for column in columns]
+        array = arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=1)
+        return array if note.get("dtype") is None else array.astype(note["dtype"])
+    cells = columns[0].to_pylist()
+    return cells if kind == "list" else cells[0]
 
 
 def _array(column: Any) -> Any:
     """Lists of a fixed size are inner dimensions."""
     import pyarrow as pa
 
-    if isinstance(column, pa.ChunkedArray):
-        column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
-    shape = [len(column)]
-    while pa.types.is_fixed_size_list(column.type) and not column.null_count:
-        shape.append(column.type.list_size)
-        column = column.flatten()
-    return column.to_numpy(zero_copy_only=False).reshape(shape)
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # An older pyarrow makes one of a single chunk, or of none.
+        array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
+    shape = [len(array)]
+    while pa.types.is_fixed_size_list(array.type) and not array.null_count:
+        shape.append(array.type.list_size)
+        array = array.flatten()
+    return array.to_numpy(zero_copy_only=False).reshape(shape)
