@@ -31,9 +31,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory, both: Both) -> Path:
     with servery.Client(both.up.url) as client:
         for version, names in enumerate((["x"], ["x", "y"], ["x"]), start=1):
             example = pd.DataFrame({name: [1, 2] for name in names})
-            servery.save_model(
-                lambda data: data.sum(axis=1), folder / str(version), input_example=example, requirements=["pandas"]
-            )
+            servery.save_model(lambda data: data.sum(axis=1), folder / str(version), input_example=example)
             client.register(folder / str(version), "sum")
     return folder
 
