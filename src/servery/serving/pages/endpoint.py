@@ -52,6 +52,10 @@ class Endpoint:
         return self.versions[0].description
 
     @property
+    def streams(self) -> bool:
+        return any(version.streams for version in self.versions)
+
+    @property
     def unready(self) -> list[ServedVersion]:
         return [one for one in self.versions if one.state is not PoolState.READY]
 

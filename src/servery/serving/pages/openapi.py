@@ -20,6 +20,7 @@ from servery.serving.pages.requests import table_files
 
 _JSON = "application/json"
 _UNWRAPPED = "The answer itself, to a body with `messages`, `prompt` or `input`."
+_STREAM: Schema = {"type": "boolean", "default": False, "description": "Answer in pieces, as server-sent events."}
 _PARAMETERS: dict[str, Any] = {
     "X-Request-Timeout-Ms": {
         "description": "How long the caller will wait, in milliseconds.",
@@ -109,7 +110,12 @@ def about(endpoint: Endpoint) -> str:
 def _requests(endpoint: Endpoint) -> dict[str, Schema]:
     bodies = (endpoint.main or UNKNOWN).bodies
     forms = [{"$ref": REF.format("schemas", f"Request-{form}")} for form in bodies]
-    return {"Request": {"anyOf": forms}, **{f"Request-{form}": schema for form, schema in bodies.items()}}
+    extra = {"stream": _STREAM} if endpoint.streams else {}
+    schemas = {
+        f"Request-{form}": {**schema, "properties": {**schema["properties"], **extra}}
+        for form, schema in bodies.items()
+    }
+    return {"Request": {"anyOf": forms}, **schemas}
 
 
 def _answers(endpoint: Endpoint) -> dict[str, Schema]:
@@ -154,8 +160,10 @@ def _answer(endpoint: Endpoint) -> dict[str, Any]:
     names = ("X-Request-Id", "X-Model-Version", "Server-Timing", "X-Servery-Coerced")
     content: dict[str, Any] = {name.decode(): {} for name in CONTENT_TYPES}
     content[_JSON] = {"schema": {"$ref": REF.format("schemas", "Answer")}, **example}
-    if any(version.streams for version in endpoint.versions):
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+    if endpoint.streams:
+        content["text/event-stream"] = {
+            "schema": {"type": "string", "description": "An event for each chunk, as JSON."}
+        }
     return {
         "description": "The predictions, in the form that `Accept` prefers.",
         "headers": {name: {"$ref": REF.format("headers", name)} for name in names},

@@ -73,7 +73,11 @@ def test_every_media_type_that_it_answers_with_is_told_and_events_where_the_mode
     answered = invocation(document(known))["responses"]["200"]["content"]
     assert set(answered) == {name.decode() for name in CONTENT_TYPES}
     streaming = replace(known, versions=(replace(known.versions[0], streams=True),))
-    assert "text/event-stream" in invocation(document(streaming))["responses"]["200"]["content"]
+    made = document(streaming)
+    validate(made)
+    assert "text/event-stream" in invocation(made)["responses"]["200"]["content"]
+    asked = jsonschema.Draft202012Validator({**made, "$ref": "#/components/schemas/Request"})
+    assert asked.is_valid({"dataframe_records": [{"size": 1.0}], "stream": True})
 
 
 def test_names_are_quoted_in_paths() -> None:
