@@ -37,7 +37,11 @@ def names_of(file: Path) -> Iterator[tuple[int, str]]:
             {"servery/config.py", "servery_worker/flavors/keras.py"},
             "take it from the process's config object",
         ),
-        ({"time.time", "time.time_ns", "datetime.now", "datetime.utcnow"}, {"servery/clock.py"}, "take a Clock"),
+        (
+            {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow"},
+            {"servery/clock.py", "servery_worker/clock.py"},
+            "take a Clock",
+        ),
         ({"time.sleep"}, {"servery/clock.py"}, "wait for the condition, with a deadline"),
         ({"shell=", "os.system", "os.popen"}, set(), "start a process by a list of arguments"),
     ],

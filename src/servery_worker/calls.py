@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from servery_worker.clock import now_seconds
 from servery_worker.codecs.arrow import Sent, table_of_arrow
 from servery_worker.codecs.arrow_answers import writer_of
 from servery_worker.codecs.bodies import BadBody, Body, Form, exactly, read_body
@@ -80,8 +81,11 @@ class Call(NamedTuple):
 class Reader:
     """Reads bodies for one model, and makes its inputs."""
 
-    def __init__(self, signature: Signature | None, task: str | None = None) -> None:
+    def __init__(
+        self, signature: Signature | None, task: str | None = None, now: Callable[[], int] = now_seconds
+    ) -> None:
         self._signature = signature or Signature()
+        self._now = now
         self._task = task
         self._specs = self._signature.inputs
         self._names = names_of(self._specs) if self._specs else None
@@ -110,7 +114,7 @@ class Reader:
             written = partial(grpc_form.write_response, is_raw=is_raw)
             return self._infer(request, written, asked.options, batchable=batchable)
         if asked.media_type in LANGUAGE:
-            conversation = language.read(asked, self._task, self._signature)
+            conversation = language.read(asked, self._task, self._signature, self._now())
             call = self._read(conversation.body, asked.options, batchable=batchable)
             return call._replace(write=conversation.write, events=conversation.events)
         body = read_body(asked.media_type, asked.body, self._signature)

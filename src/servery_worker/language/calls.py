@@ -32,20 +32,24 @@ class Conversation(NamedTuple):
     events: Events | None
 
 
-def read(asked: Asked, task: str | None, signature: Signature) -> Conversation:
-    """Raises BadBody: the body cannot be understood, or is not what the model takes."""
+def read(asked: Asked, task: str | None, signature: Signature, created: int) -> Conversation:
+    """What a body asks, of the second ``created`` since 1970.
+
+    Raises:
+        BadBody: it cannot be understood, or is not what the model takes.
+    """
     given, kind = read_object(asked.body), takes(task, signature)
     in_pieces = bool(asked.options & Options.IN_PIECES)
     if asked.media_type == MediaType.CHAT:
-        told = wanted(given, "chatcmpl", in_pieces=in_pieces)
+        told = wanted(given, "chatcmpl", created, in_pieces=in_pieces)
         body = chat_body(given, kind, signature)
         return Conversation(body, lambda output: chat.write(output, told), chat.ChatEvents(told))
     if asked.media_type == MediaType.COMPLETIONS:
-        told = wanted(given, "cmpl", in_pieces=in_pieces)
+        told = wanted(given, "cmpl", created, in_pieces=in_pieces)
         body = prompt_body(given, kind, signature)
         return Conversation(body, lambda output: completions.write(output, told), completions.CompletionEvents(told))
     if asked.media_type == MediaType.EMBEDDINGS:
-        told = wanted(given, "embd", in_pieces=False)
+        told = wanted(given, "embd", created, in_pieces=False)
         body = embedding_body(given, kind, signature)
         return Conversation(body, lambda output: embeddings.write(output, told), None)
     id_ = {"id": given["id"]} if "id" in given else {}

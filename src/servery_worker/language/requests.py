@@ -7,7 +7,6 @@ model takes texts.
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Mapping
 from enum import Enum
@@ -92,10 +91,10 @@ def read_object(text: bytes | memoryview) -> dict[str, Any]:
     return {name: item for name, item in value.items() if item is not None}
 
 
-def wanted(asked: Mapping[str, Any], prefix: str, *, in_pieces: bool) -> Wanted:
+def wanted(asked: Mapping[str, Any], prefix: str, created: int, *, in_pieces: bool) -> Wanted:
     id_ = f"{prefix}-{uuid.uuid4().hex}"
     is_base64 = asked.get("encoding_format") == "base64"
-    return Wanted(str(asked.get("model", "")), id_, int(time.time()), in_pieces, is_base64)
+    return Wanted(str(asked.get("model", "")), id_, created, in_pieces, is_base64)
 
 
 def chat_body(asked: dict[str, Any], kind: Takes, signature: Signature) -> Body:
