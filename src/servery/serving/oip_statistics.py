@@ -106,6 +106,8 @@ def model_config(endpoint: str, choice: Choice, facts: Mapping[str, Any]) -> dic
         "output": [_config_tensor(entry, is_batched=is_batched) for entry in tensors["outputs"]],
         "instance_group": [{"name": endpoint, "kind": "KIND_CPU", "count": pool.spec.replicas}],
     }
+    if pool.streams:
+        config["model_transaction_policy"] = {"decoupled": True}
     return {**config, "dynamic_batching": {}} if is_batched else config
 
 

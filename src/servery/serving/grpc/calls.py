@@ -5,8 +5,8 @@ their callers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import grpc
 
@@ -16,18 +16,36 @@ from servery.serving.batcher import RETRY_AFTER_SECONDS
 from servery.serving.exchange import request_id_of
 from servery.serving.grpc.codes import Failure, Metadata, failure_of_answer, failure_of_error
 from servery.serving.grpc.head import Head, read_head
+from servery.serving.grpc.incoming import Incoming
+from servery.serving.grpc.pieces import Pieces
 from servery.serving.site import Site
-from servery.serving.targets import Choice
+from servery.serving.targets import Choice, Target
 from servery.workers.request import Answer, Request
+from servery.workers.stream import Stream
 from servery_worker.oip.protobuf import bytes_field, bytes_head, number_field, text_field
 from servery_worker.wire import Asked, MediaType, Outcome
 
-STREAM_REQUESTS_MAX = 256
-"""How many requests of one stream may be under way; the next is read when the first of them is answered."""
-_FINAL = bytes_field(4, text_field(1, "triton_final_response") + bytes_field(2, number_field(1, True)))
+_FINAL, _NOT_FINAL = (
+    bytes_field(4, text_field(1, "triton_final_response") + bytes_field(2, number_field(1, is_final)))
+    for is_final in (True, False)
+)
 """The parameter by which Triton's clients know the last answer to a request of a stream."""
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
+
+
+T = TypeVar("T")
+
+
+class _Asking(NamedTuple):
+    """What one request asks for."""
+
+    head: Head
+    target: Target
+    choice: Choice
+    asked: Asked
+    bounds: Sequence[float]
+    """Within how many seconds, by whatever the caller has said."""
 
 
 class Pending(NamedTuple):
@@ -40,12 +58,19 @@ class Pending(NamedTuple):
     choice: Choice
     settled: asyncio.Future[Answer | ServeryError]
 
+    def abandon(self) -> None:
+        """The caller has left, or has it all."""
+        self.request.abandon()
+
 
 class Refused(NamedTuple):
     """A request that was not taken."""
 
     id: str
     failure: Failure
+
+    def abandon(self) -> None:
+        """There is nothing to give up."""
 
 
 class Inference:
@@ -56,7 +81,7 @@ class Inference:
 
     async def infer(self, body: bytes, context: Context) -> bytes:
         """A ``ModelInferResponse`` for a ``ModelInferRequest``."""
-        asked = self._ask(body, context)
+        asked = self._ask(body, context, self._queue)
         metadata = [("x-request-id", self._request_id(context))]
         if isinstance(asked, Refused):
             await asked.failure.abort(context, metadata)
@@ -71,12 +96,15 @@ class Inference:
         """A ``ModelStreamInferResponse``, or several, for each ``ModelInferRequest``, in the order of the requests; one
         that fails does not end the stream.
         """
-        stream = _Stream(bodies, lambda body: self._ask(body, context))
+        stream = Incoming(bodies, lambda body: self._ask(body, context, self._open))
         self._site.connections.add(stream)
         try:
             async for asked in stream:
-                async for answer in self._answers(asked):
-                    await context.write(answer)
+                try:
+                    async for answer in self._answers(asked):
+                        await context.write(answer)
+                finally:
+                    asked.abandon()
         finally:
             self._site.connections.discard(stream)
             stream.abandon()
@@ -84,61 +112,86 @@ class Inference:
             ends = Unavailable("The gateway ends; open another stream.", retry_after_seconds=RETRY_AFTER_SECONDS)
             await failure_of_error(ends).abort(context)
 
-    async def _answers(self, asked: Pending | Refused) -> AsyncIterator[bytes]:
-        """What a stream is told of one request. One answer today; a model that yields several has a place here."""
-        answer: bytes | Failure
-        if isinstance(asked, Refused):
-            answer = asked.failure
+    async def _answers(self, asked: Pending | Pieces | Refused) -> AsyncIterator[bytes]:
+        """What a stream is told of one request: a model that answers in pieces has several answers to it."""
+        if isinstance(asked, Pieces):
+            prefix = _prefix(asked.model, asked.choice)
+            async for piece in asked:
+                yield _message(asked.id, piece if isinstance(piece, Failure) else prefix + piece, _NOT_FINAL)
+                if isinstance(piece, Failure):
+                    return
+            if asked.wants_final:
+                yield _message(asked.id, prefix + text_field(3, asked.id), _FINAL)
+        elif isinstance(asked, Refused):
+            yield _message(asked.id, asked.failure, _FINAL)
         else:
             answer, _ = await self._settle(asked)
-        if isinstance(answer, Failure):
-            yield text_field(1, answer.message) + bytes_field(2, text_field(3, asked.id))
-        else:
-            yield b"".join((bytes_head(2, len(answer) + len(_FINAL)), answer, _FINAL))
+            yield _message(asked.id, answer, _FINAL)
 
-    def _ask(self, body: bytes, context: Context) -> Pending | Refused:
+    def _ask(self, body: bytes, context: Context, admit: Callable[[_Asking], T]) -> T | Refused:
         id_ = ""
         try:
             head = read_head(body)
             id_ = head.id
-            return self._admit(head, body, context.time_remaining())
+            return admit(self._asking(head, body, context.time_remaining()))
         except ServeryError as error:
             failure = failure_of_error(error)
             self._site.count_other(failure.status)
             return Refused(id_, failure)
 
-    def _admit(self, head: Head, body: bytes, call_seconds: float | None) -> Pending:
+    def _asking(self, head: Head, body: bytes, call_seconds: float | None) -> _Asking:
+        """What a request asks for; raises ServeryError where there is no such thing."""
         if not head.model:
             raise InvalidInput("model_name", expected="the name of an endpoint", got="")
         target, choices = self._site.oip.choices(head.model, head.version or None)
-        pinned = choices[0] if head.version else None
+        choice = choices[0] if head.version else target.choose()
+        bounds = [seconds for seconds in (call_seconds, head.timeout_seconds) if seconds is not None]
+        return _Asking(head, target, choice, Asked(MediaType.OIP_PROTOBUF, body, target.options), bounds)
+
+    def _queue(self, asking: _Asking) -> Pending:
+        """To be answered once."""
+        head, target, choice, asked, bounds = asking
         settled: asyncio.Future[Answer | ServeryError] = asyncio.get_running_loop().create_future()
-        bounds = (self._site.request_timeout_seconds, call_seconds, head.timeout_seconds)
         request = Request(
-            Asked(MediaType.OIP_PROTOBUF, body, target.options),
+            asked,
             number=next(self._site.numbers),
             arrived=self._site.clock.monotonic(),
-            timeout_seconds=min(bound for bound in bounds if bound is not None),
+            timeout_seconds=min([self._site.request_timeout_seconds, *bounds]),
             on_answer=lambda _, answer: _settle(settled, answer),
             on_refusal=lambda _, error: _settle(settled, error),
         )
-        return Pending(head.id, head.model, request, target.admit(request, pinned), settled)
+        return Pending(head.id, head.model, request, target.admit(request, choice), settled)
+
+    def _open(self, asking: _Asking) -> Pending | Pieces:
+        """To be answered in pieces, where the model does so."""
+        head, target, choice, asked, bounds = asking
+        if not choice.streams:
+            return self._queue(asking)
+        pieces = Pieces(head.id, head.model, choice, wants_final=head.wants_final)
+        pieces.stream = Stream(
+            asked,
+            number=next(self._site.numbers),
+            arrived=self._site.clock.monotonic(),
+            first_event_seconds=min([self._site.request_timeout_seconds, *bounds]),
+            seconds=min([self._site.stream_timeout_seconds, *bounds]),
+            listener=pieces,
+        )
+        target.open(pieces.stream, choice)
+        return pieces
 
     async def _settle(self, pending: Pending) -> tuple[bytes | Failure, Metadata]:
         """The answer, counted, and what its trailing metadata say."""
         request, choice = pending.request, pending.choice
         try:
             settled = await pending.settled
-        except asyncio.CancelledError:
-            request.abandon()
-            raise
+        finally:
+            pending.abandon()
         metadata = [("x-model-version", choice.header.decode())]
         answer: bytes | Failure
         if isinstance(settled, ServeryError):
             answer = failure_of_error(settled)
         elif settled.outcome is Outcome.OK:
-            version = choice.served.pool.spec.version
-            answer = b"".join((text_field(1, pending.model), text_field(2, str(version)), settled.body))
+            answer = b"".join((_prefix(pending.model, choice), settled.body))
         else:
             answer = failure_of_answer(settled.outcome, settled.body)
         if isinstance(settled, Answer):
@@ -157,47 +210,16 @@ class Inference:
         return (own or self._site.new_request_id()).decode()
 
 
-class _Stream:
-    """The requests of one stream, read ahead of their answers; to the site, one connection."""
+def _prefix(model: str, choice: Choice) -> bytes:
+    """The fields of an answer that the worker does not know; messages one after another are one."""
+    return text_field(1, model) + text_field(2, str(choice.served.pool.spec.version))
 
-    def __init__(self, bodies: AsyncIterator[bytes], ask: Callable[[bytes], Pending | Refused]) -> None:
-        self.cut_short = False
-        """The gateway ended it, and not the caller."""
-        self._asked: asyncio.Queue[Pending | Refused | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(STREAM_REQUESTS_MAX)
-        self._reading = asyncio.ensure_future(self._read(bodies, ask))
 
-    def check(self, second: int) -> None:
-        """A stream may be silent for as long as its connection lives."""
-
-    def close_when_idle(self) -> None:
-        """What has been read is answered, then it ends."""
-        if not self._reading.done():
-            self.cut_short = True
-            self._reading.cancel()
-
-    async def __aiter__(self) -> AsyncIterator[Pending | Refused]:
-        while (asked := await self._asked.get()) is not None:
-            yield asked
-            self._room.release()
-        if not self.cut_short:
-            await self._reading
-
-    def abandon(self) -> None:
-        """Whoever waits for answers is gone, or has them all."""
-        self._reading.cancel()
-        while not self._asked.empty():
-            asked = self._asked.get_nowait()
-            if isinstance(asked, Pending):
-                asked.request.abandon()
-
-    async def _read(self, bodies: AsyncIterator[bytes], ask: Callable[[bytes], Pending | Refused]) -> None:
-        try:
-            async for body in bodies:
-                await self._room.acquire()
-                self._asked.put_nowait(ask(body))
-        finally:
-            self._asked.put_nowait(None)
+def _message(id_: str, answer: bytes | Failure, mark: bytes) -> bytes:
+    """A ``ModelStreamInferResponse``."""
+    if isinstance(answer, Failure):
+        return text_field(1, answer.message) + bytes_field(2, text_field(3, id_))
+    return b"".join((bytes_head(2, len(answer) + len(mark)), answer, mark))
 
 
 def _settle(future: asyncio.Future[Answer | ServeryError], said: Answer | ServeryError) -> None:

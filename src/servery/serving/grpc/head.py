@@ -24,12 +24,14 @@ class Head(NamedTuple):
     id: str
     timeout_seconds: float | None
     """As the parameter ``timeout`` says, which is in microseconds."""
+    wants_final: bool = False
+    """As Triton's parameter ``triton_enable_empty_final_response`` says, in a stream."""
 
 
 def read_head(body: bytes) -> Head:
     """Raises InvalidInput: it is no such message, or it says nonsense."""
     texts = {1: "", 2: "", 3: ""}
-    timeout: object = None
+    parameters: dict[str, object] = {}
     try:
         found = fields(memoryview(body))
         for number, wire_type, value in islice(found, _FIELDS_MAX):
@@ -39,12 +41,13 @@ def read_head(body: bytes) -> Head:
                 texts[number] = text(value)
             else:
                 name, parameter = named_parameter(value)
-                timeout = parameter if name == "timeout" else timeout
+                parameters[name] = parameter
         if next(found, None) is not None:
             raise Malformed(f"it has more than {_FIELDS_MAX} fields")
     except Malformed as error:
         raise InvalidInput("ModelInferRequest", expected="a message of that type", got=str(error)) from None
-    return Head(texts[1], texts[2], texts[3], _seconds(timeout))
+    wants_final = parameters.get("triton_enable_empty_final_response") is True
+    return Head(texts[1], texts[2], texts[3], _seconds(parameters.get("timeout")), wants_final)
 
 
 def _seconds(timeout: object) -> float | None:
