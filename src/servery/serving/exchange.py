@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from servery.serving.compression import Wanted
 from servery.serving.dialects.dialect import Operation
 from servery.serving.event_stream import EventStream
 from servery.serving.targets import Choice
@@ -26,6 +27,7 @@ class Exchange:
         "path",
         "refusal",
         "request",
+        "wanted",
     )
 
     def __init__(self) -> None:
@@ -44,6 +46,8 @@ class Exchange:
         self.events: EventStream | None = None
         """The answer, where it comes in pieces; there is no request then."""
         self.choice: Choice | None = None
+        self.wanted = Wanted()
+        """How the answer is to be coded."""
 
     @property
     def request_id(self) -> bytes | None:

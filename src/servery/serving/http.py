@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import cast
 
@@ -17,6 +18,7 @@ import httptools
 
 from servery.errors import BodyTooLarge, LimitError, ServeryError
 from servery.serving.answers import FAULTS, REASONS, coerced_names, status_of
+from servery.serving.compression import ANSWER_BYTES_MIN, INLINE_BYTES_MAX, Decoding, codings_of, encode, wanted_coding
 from servery.serving.dialects.dialect import EVENT_STREAM, Dialect, Operation, Refusal, Reply, method_not_allowed
 from servery.serving.event_stream import EventStream
 from servery.serving.exchange import Exchange
@@ -43,6 +45,10 @@ WANTED = frozenset(
 )
 
 """The headers that are kept, by their names in lower case; the others are counted and dropped."""
+LISTS = frozenset({b"accept", b"accept-encoding", b"content-encoding"})
+"""Of these, those that may stand on several lines."""
+COMPACT = frozenset({b"application/vnd.apache.parquet"})
+"""Media types that gain nothing by a coding."""
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +152,8 @@ class HttpProtocol(asyncio.Protocol):
         incoming.head_bytes += len(name) + len(value)
         name = name.lower()
         if name in WANTED:
-            incoming.head[name] = value
+            is_more = name in LISTS and name in incoming.head
+            incoming.head[name] = incoming.head[name] + b", " + value if is_more else value
 
     def on_headers_complete(self) -> None:
         incoming = self._incoming
@@ -236,30 +243,55 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _begin(self, exchange: Exchange) -> None:
-        path, _, _ = exchange.path.partition(b"?")
+        self._guarded(exchange, lambda: self._start(exchange))
+
+    def _guarded(self, exchange: Exchange, act: Callable[[], None]) -> None:
+        """Do the next thing about an exchange; what is raised becomes its answer."""
         try:
-            if exchange.refusal is not None:
-                raise exchange.refusal
-            operation = self._site.operation(path, exchange.method, exchange.body)
-            if operation is not None:
-                self._invoke(exchange, operation)
-            else:
-                self._send(exchange, self._site.page(exchange.method, path, exchange.head, exchange.body))
+            act()
         except ServeryError as error:
             self._refuse(exchange, error)
         except Refusal as refusal:
             reply = self._dialect(exchange).refusal(refusal.status, refusal.error_code, str(refusal))
             self._send(exchange, reply, refusal.headers)
 
-    def _invoke(self, exchange: Exchange, operation: Operation) -> None:
+    def _start(self, exchange: Exchange) -> None:
+        """Have the body as it was meant, at once where that is little to do; then ``_route``."""
+        if exchange.refusal is not None:
+            raise exchange.refusal
+        exchange.arrived = self._site.clock.monotonic()
+        exchange.wanted = wanted_coding(exchange.head.get(b"accept-encoding"))
+        body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
+        encoding = exchange.head.get(b"content-encoding")
+        codings = codings_of(encoding) if encoding is not None and body else ()
+        if not codings:
+            self._route(exchange, body)
+            return
+        decoding = Decoding(body, codings, bytes_max=self._site.body_bytes_max)
+        decoded = decoding.run(INLINE_BYTES_MAX) if len(body) <= INLINE_BYTES_MAX else None
+        if decoded is not None:
+            self._route(exchange, decoded)
+            return
+
+        def done(running: asyncio.Future[bytes | None]) -> None:
+            if self._current is exchange:
+                self._guarded(exchange, lambda: self._route(exchange, running.result() or b""))
+                self._advance()
+
+        self._site.in_thread(decoding.run).add_done_callback(done)
+
+    def _route(self, exchange: Exchange, body: bytes) -> None:
+        path, _, _ = exchange.path.partition(b"?")
+        operation = self._site.operation(path, exchange.method, [body])
+        if operation is not None:
+            self._invoke(exchange, operation, body)
+        else:
+            self._send(exchange, self._site.page(exchange.method, path, exchange.head, [body]))
+
+    def _invoke(self, exchange: Exchange, operation: Operation, body: bytes) -> None:
         if exchange.method != b"POST":
             raise method_not_allowed(exchange.method, b"POST")
         site, head, target = self._site, exchange.head, operation.target
-        encoding = head.get(b"content-encoding", b"identity")
-        if encoding.lower() != b"identity":
-            raise _encoding_not_supported(encoding)
-        body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
-        exchange.arrived = site.clock.monotonic()
         asked = operation.dialect.ask(head, body, target.options)
         default_seconds = site.request_timeout_seconds
         timeout_seconds = operation.dialect.timeout_seconds(head, asked, default_seconds=default_seconds)
@@ -354,7 +386,30 @@ class HttpProtocol(asyncio.Protocol):
         return self._site.dialect(exchange.path) if exchange.operation is None else exchange.operation.dialect
 
     def _send(self, exchange: Exchange, reply: Reply, headers: bytes = b"") -> None:
-        """Write the answer, with ``headers`` besides its own."""
+        """Write the answer, with ``headers`` besides its own, in the coding that its caller likes best."""
+        body, (coding, always) = reply.body, exchange.wanted
+        is_worth_it = len(body) >= ANSWER_BYTES_MIN and reply.content_type not in COMPACT
+        if not is_worth_it and not (always and body):
+            self._write(exchange, reply, headers)
+            return
+        headers += b"Vary: Accept-Encoding\r\n"
+        if coding is None or exchange.method == b"HEAD":
+            self._write(exchange, reply, headers)
+            return
+        headers += b"Content-Encoding: %b\r\n" % coding.encode()
+        if len(body) <= INLINE_BYTES_MAX:
+            self._write(exchange, reply._replace(body=encode(body, coding)), headers)
+            return
+
+        def done(running: asyncio.Future[bytes]) -> None:
+            if self._current is exchange:
+                self._write(exchange, reply._replace(body=running.result()), headers)
+                self._advance()
+
+        self._site.in_thread(encode, body, coding).add_done_callback(done)
+
+    def _write(self, exchange: Exchange, reply: Reply, headers: bytes) -> None:
+        """Write the answer as it is."""
         site, choice = self._site, exchange.choice
         status, body, content_type, own_headers = reply
         headers += own_headers
@@ -402,14 +457,6 @@ class HttpProtocol(asyncio.Protocol):
 def _retry_after(error: ServeryError | None) -> bytes:
     seconds = error.retry_after_seconds if isinstance(error, LimitError) else None
     return b"" if seconds is None else b"Retry-After: %d\r\n" % seconds
-
-
-def _encoding_not_supported(encoding: bytes) -> Refusal:
-    """As RFC 9110, section 12.5.3, has it: the answer says what is taken."""
-    name = encoding.decode("latin-1")[:100]
-    message = f"Content-Encoding '{name}' is not supported; send the body as it is."
-    headers = b"Accept-Encoding: identity\r\n"
-    return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "BAD_REQUEST", message, headers=headers)
 
 
 def _head_too_large() -> Refusal:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import quote, unquote
 
 import orjson
@@ -26,6 +28,9 @@ from servery.version import __version__
 
 _MLFLOW = MlflowDialect()
 _OIP = OipDialect()
+_THREADS = 2
+"""Large bodies that are coded at a time; the others wait, as their requests' deadlines have it."""
+_T = TypeVar("_T")
 
 
 class Connection(Protocol):
@@ -67,6 +72,7 @@ class Site:
         self._endpoint_pages = EndpointPages(gateway, sole)
         self._request_id_prefix = request_id_prefix
         self._others: Counter[int] = Counter()
+        self._threads = ThreadPoolExecutor(_THREADS, "coding")
         self._operations: dict[bytes, Operation] = {}
         self._operations_of: dict[str, Target] | None = None
         self._pages: dict[bytes, Callable[[], Reply]] = {
@@ -138,6 +144,10 @@ class Site:
 
     def new_request_id(self) -> bytes:
         return f"{self._request_id_prefix}-{next(self.numbers):x}".encode()
+
+    def in_thread(self, work: Callable[..., _T], *arguments: object) -> asyncio.Future[_T]:
+        """What would keep the event loop from its other callers for too long."""
+        return asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     def tick(self) -> None:
         """Called every second."""

@@ -19,20 +19,21 @@ CAUSES: dict[int, str] = {
     "may not. `BAD_REQUEST`, `INVALID_PARAMETER_VALUE`",
     404: "There is no such endpoint or path. `RESOURCE_DOES_NOT_EXIST`, `ENDPOINT_NOT_FOUND`",
     405: "Another method is needed. `BAD_REQUEST`",
-    406: "`Accept` takes none of the forms that an answer may have. `BAD_REQUEST`",
+    406: "`Accept` takes none of the forms that an answer may have, or `Accept-Encoding` no coding. `BAD_REQUEST`",
     408: "The request came in too slowly. `DEADLINE_EXCEEDED`",
     413: "The body is too large. `BAD_REQUEST`",
     415: "The Content-Type or Content-Encoding is not taken. `BAD_REQUEST`",
     429: "As many streams are under way as may be, or the model refused the request. `RESOURCE_EXHAUSTED`, "
     "`REQUEST_LIMIT_EXCEEDED`",
     431: "The head of the request is too large. `BAD_REQUEST`",
-    500: "The model's answer has no form in JSON, or its process ended twice on this request. `INTERNAL_ERROR`",
-    501: "The model's environment has nothing to read or write the media type with. `NOT_IMPLEMENTED`",
+    500: "The model's answer has no form in JSON or as a table, or its process ended twice on this request. "
+    "`INTERNAL_ERROR`",
+    501: "The model's environment has no pyarrow, which Arrow and Parquet need. `NOT_IMPLEMENTED`",
     503: "Too much waits already, or no version works at the moment. `TEMPORARILY_UNAVAILABLE`",
     504: "It was not answered within the caller's deadline. `DEADLINE_EXCEEDED`",
 }
 """Why a status comes, with its error codes."""
-OF_PAGES = (400, 404, 405, 408, 413, 431)
+OF_PAGES = (400, 404, 405, 406, 408, 413, 415, 431)
 """Those that a page may answer with, which asks no worker."""
 _HEADERS = {405: ("Allow",), 415: ("Accept-Encoding",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
