@@ -6,7 +6,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart install check test test-flavors bench bench-starts bench-peers crash faults import-campaign environment-campaign docs clean
+.PHONY: help quickstart install check test test-flavors bench bench-starts bench-peers crash faults flows import-campaign environment-campaign docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ crash: $(VENV)/.dev  ## kill the registry at every writing system call, in all o
 
 faults: $(VENV)/.dev  ## 100 swaps, and a minute of killed workers, at half of capacity
 	$(BIN)/python -m tests.e2e.campaign
+
+flows: $(VENV)/.dev  ## a gigabyte of Arrow through an identity model, and the memory that it takes
+	$(BIN)/python -m tests.flows.campaign
 
 import-campaign: $(VENV)/.dev  ## 20 models of 5 versions from a real MLflow server, in one go and killed at random moments
 	$(BIN)/python -m tests.anywhere.campaign

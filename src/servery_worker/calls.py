@@ -168,6 +168,10 @@ class Reader:
         count, key = _shape_key(data, body.params) if batchable else (0, None)
         return Call(body, body.params, key, count, None, [], data, options)
 
+    def of_table(self, sent: Sent, options: int) -> Call:
+        """The call of a table that is read already, which is predicted alone; raises as ``read``."""
+        return self.slowly(Body(Form.ARROW, sent), options, batchable=False)
+
     def slowly(self, body: Body, options: int, *, batchable: bool) -> Call:
         """As ``read``, by pandas and every check."""
         if body.form is Form.INFER:
@@ -197,7 +201,7 @@ class Reader:
 
     def _of_table(self, body: Body) -> tuple[Any, list[Loss]]:
         """The same for a table: only arrays are cast."""
-        sent = _TABLES[body.form](body.value)
+        sent = body.value if isinstance(body.value, Sent) else _TABLES[body.form](body.value)
         specs, losses = None if self._is_typed else self._specs, list[Loss]()
         try:
             if specs and isinstance(specs[0], Tensor):

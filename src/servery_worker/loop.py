@@ -10,7 +10,7 @@ import platform
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from servery_worker import wire
 from servery_worker.files import import_sources_only, verify
@@ -18,6 +18,9 @@ from servery_worker.flavors import loader_module
 from servery_worker.predictor import LoadError, Predictor, Reply, load
 from servery_worker.proof import prove
 from servery_worker.watch import hide, watch
+
+if TYPE_CHECKING:
+    from servery_worker.flows import Flows
 
 _AWAKE_SECONDS = 0.0002
 """A lone caller's next request comes about 0.15 ms after its answer; a worker that slept meanwhile answers it some
@@ -82,13 +85,19 @@ def _load(order: Mapping[str, Any]) -> tuple[Predictor, dict[str, Any]]:
 
 
 def _answer_batches(connection: socket.socket, stream: io.BufferedIOBase, predictor: Predictor) -> int:
+    flows: Flows | None = None
     while True:
         request = _read_frame(stream)
         if request is None:
             return 0
         kind, payload = request
         if kind != wire.Kind.BATCH:
-            raise wire.WireError(f"expected BATCH, got kind {kind}")
+            if flows is None:
+                from servery_worker.flows import Flows
+
+                flows = Flows(connection, predictor)
+            flows.take(kind, payload)
+            continue
         results, count = _results(predictor, payload)
         connection.sendall(results)
         if count == 1:

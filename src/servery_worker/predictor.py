@@ -14,6 +14,7 @@ from typing import Any
 
 from servery_worker.calls import Call, Reader
 from servery_worker.codecs.answers import parts_of, plain_answer, rows_of
+from servery_worker.codecs.arrow import Sent
 from servery_worker.codecs.bodies import Form
 from servery_worker.codecs.json_text import dump_bare, json_writer
 from servery_worker.enforcement import enforce
@@ -23,7 +24,7 @@ from servery_worker.oip.metadata import model_metadata
 from servery_worker.parameters import enforce_params
 from servery_worker.proof import prove
 from servery_worker.replies import Reply, raised, refused, unencodable
-from servery_worker.schema import Column, InvalidInput, SchemaError, Signature
+from servery_worker.schema import Column, InvalidInput, SchemaError, Signature, Specs
 from servery_worker.wire import Asked, Options, Outcome, Timings
 
 __all__ = ["LoadError", "Predictor", "Reply", "load", "make_predictor", "prove"]
@@ -112,6 +113,19 @@ class Predictor:
         if seen:
             self._reader.tensors = model_metadata(self.signature, *seen)
         return reply
+
+    @property
+    def outputs(self) -> Specs | None:
+        """What the signature says of an answer."""
+        return None if self.signature is None else self.signature.outputs
+
+    def call_of(self, sent: Sent, options: int) -> Call:
+        """A table that is read already, ready to be predicted; raises BadBody or InvalidInput."""
+        return self._reader.of_table(sent, options)
+
+    def predict_call(self, call: Call) -> Any:
+        """The model's own output for one call of a table; raises whatever the model does."""
+        return self._predict(call.data, call.params)
 
     def read(self, asked: Asked) -> Call:
         """One request, ready to be predicted; raises BadBody or InvalidInput."""

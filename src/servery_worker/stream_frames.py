@@ -9,6 +9,10 @@ more. Each stream ends with one END, also one that was cancelled: until then it 
     CANCEL       u64 id
     EVENT        u64 id, the event: JSON text, or what the media type's protocol has
     END          u64 id, u8 outcome, one sentence where the outcome is not OK
+    CHUNK        u64 id, the next bytes of the body; none at its end
+
+A flow, whose OPEN asks for Arrow and has no body yet, is sent its body in CHUNKs. The worker says with CREDIT how many
+bytes of it are taken; no more than FLOW_BYTES_MAX may be under way.
 
 A frame about a stream that has ended says nothing: it crossed the END on its way. This module is imported on both sides
 and uses the standard library only.
@@ -25,6 +29,10 @@ _OPEN = struct.Struct("<QBBBII")
 _CREDIT = struct.Struct("<QI")
 _ID = struct.Struct("<Q")
 _END = struct.Struct("<QB")
+
+
+FLOW_BYTES_MAX = 2 << 20
+"""How many bytes of a flow's body may be on their way to the model."""
 
 
 class Opening(NamedTuple):
@@ -58,6 +66,16 @@ def encode_credit(id_: int, count: int) -> bytes:
 def decode_credit(payload: memoryview) -> tuple[int, int]:
     id_, count = _CREDIT.unpack(payload)
     return id_, count
+
+
+def encode_chunk(id_: int, data: bytes) -> list[bytes]:
+    """The pieces of a CHUNK frame, to be written in order."""
+    return [FRAME.pack(1 + _ID.size + len(data), Kind.CHUNK) + _ID.pack(id_), data]
+
+
+def decode_chunk(payload: memoryview) -> tuple[int, memoryview]:
+    (id_,) = _ID.unpack_from(payload)
+    return id_, payload[_ID.size :]
 
 
 def encode_cancel(id_: int) -> bytes:

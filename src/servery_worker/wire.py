@@ -64,6 +64,7 @@ class Kind(IntEnum):
     CANCEL = 9
     EVENT = 10
     END = 11
+    CHUNK = 12
 
 
 class MediaType(IntEnum):

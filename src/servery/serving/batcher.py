@@ -144,7 +144,7 @@ class Batcher:
         worker = least_loaded(self.pool.workers)
         if worker is None:
             raise _unavailable(endpoint)
-        if len(worker.streams) >= self._limits.streams_max:
+        if len(worker.streams) >= min(self._limits.streams_max, stream.held_max or self._limits.streams_max):
             raise StreamsFull(endpoint, retry_after_seconds=RETRY_AFTER_SECONDS)
         self._streams_opened += 1
         worker.streams.open(stream)

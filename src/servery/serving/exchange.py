@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from servery.serving.arrow_flow import ArrowFlow
 from servery.serving.compression import Wanted
 from servery.serving.dialects.dialect import Operation
 from servery.serving.event_stream import EventStream
@@ -18,6 +19,7 @@ class Exchange:
         "body_bytes",
         "choice",
         "events",
+        "flow",
         "head",
         "head_bytes",
         "headers",
@@ -45,6 +47,8 @@ class Exchange:
         self.request: Request | None = None
         self.events: EventStream | None = None
         """The answer, where it comes in pieces; there is no request then."""
+        self.flow: ArrowFlow | None = None
+        """Body and answer, where both flow; there is no request then."""
         self.choice: Choice | None = None
         self.wanted = Wanted()
         """How the answer is to be coded."""
@@ -57,6 +61,8 @@ class Exchange:
         """The caller has left."""
         if self.events is not None:
             self.events.leave()
+        elif self.flow is not None:
+            self.flow.leave()
         elif self.request is not None:
             self.request.abandon()
 

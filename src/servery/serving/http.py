@@ -18,13 +18,18 @@ import httptools
 
 from servery.errors import BodyTooLarge, LimitError, ServeryError
 from servery.serving.answers import FAULTS, REASONS, coerced_names, status_of
+from servery.serving.arrow_flow import ArrowFlow
 from servery.serving.compression import ANSWER_BYTES_MIN, INLINE_BYTES_MAX, Decoding, codings_of, encode, wanted_coding
 from servery.serving.dialects.dialect import EVENT_STREAM, Dialect, Operation, Refusal, Reply, method_not_allowed
 from servery.serving.event_stream import EventStream
 from servery.serving.exchange import Exchange
+from servery.serving.negotiation import ARROW
 from servery.serving.site import Site
+from servery.serving.spool import Spool
+from servery.workers.flow import Flow
 from servery.workers.request import Answer, Request
 from servery.workers.stream import Stream
+from servery_worker.wire import AnswerType, MediaType
 
 HEAD_BYTES_MAX = 16 << 10
 HEADERS_MAX = 100
@@ -32,6 +37,8 @@ HEAD_SECONDS_MAX = 20
 """How long a head may take to come in; a body may pause for BODY_PAUSE_SECONDS_MAX."""
 BODY_PAUSE_SECONDS_MAX = 30
 IDLE_SECONDS_MAX = 75
+WHOLE_BYTES_MAX = 8 << 20
+"""An Arrow body of unknown length that is longer flows; one of known length, where it is longer than bodies may be."""
 UNREAD_SECONDS_MAX = 60
 """How long a caller may leave its answer unread."""
 LINGER_SECONDS = 2
@@ -124,13 +131,18 @@ class HttpProtocol(asyncio.Protocol):
         self._heard = self._site.second
         if self._current is not None and self._current.events is not None:
             self._current.events.pause()
-        self._pause_reading()
+        if self._current is not None and self._current.flow is not None:
+            self._current.flow.pause()
+        if not self._flows_in:
+            self._pause_reading()
 
     def resume_writing(self) -> None:
         self._write_paused = False
         self._heard = self._site.second
         if self._current is not None and self._current.events is not None:
             self._current.events.resume()
+        if self._current is not None and self._current.flow is not None:
+            self._current.flow.resume()
         self._resume_reading()
 
     # The parser's calls.
@@ -165,17 +177,24 @@ class HttpProtocol(asyncio.Protocol):
         head = incoming.head
         if incoming.headers > HEADERS_MAX or incoming.head_bytes > HEAD_BYTES_MAX:
             incoming.refusal = _head_too_large()
-        elif int(head.get(b"content-length", 0)) > self._site.body_bytes_max:
-            incoming.refusal = BodyTooLarge(self._site.body_bytes_max)
-        elif b"expect" in head and head[b"expect"].lower() == b"100-continue" and self._current is None:
+        elif int(head.get(b"content-length", 0)) > self._site.body_bytes_max and not self._begin_flow(incoming):
+            incoming.refusal = incoming.refusal or BodyTooLarge(self._site.body_bytes_max)
+        elif b"expect" in head and head[b"expect"].lower() == b"100-continue" and self._current in (None, incoming):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, chunk: bytes) -> None:
         incoming = self._incoming
         if incoming is None or incoming.refusal is not None:
             return
+        if incoming.flow is not None:
+            incoming.flow.feed(chunk)
+            if not incoming.flow.has_room:
+                self._pause_reading()
+            return
         incoming.body.append(chunk)
-        incoming.body_bytes += len(chunk)
+        before, incoming.body_bytes = incoming.body_bytes, incoming.body_bytes + len(chunk)
+        if before <= WHOLE_BYTES_MAX < incoming.body_bytes and b"content-length" not in incoming.head:
+            self._begin_flow(incoming)
         if incoming.body_bytes > self._site.body_bytes_max:
             incoming.body.clear()
             incoming.refusal = BodyTooLarge(self._site.body_bytes_max)
@@ -187,6 +206,9 @@ class HttpProtocol(asyncio.Protocol):
         incoming.keep_alive = self._parser.should_keep_alive() and incoming.refusal is None
         self._incoming = None
         self._reading_head = True
+        if incoming.flow is not None:
+            incoming.flow.close()
+            return
         self._pipeline.append(incoming)
         self._advance()
 
@@ -199,7 +221,8 @@ class HttpProtocol(asyncio.Protocol):
             if silent > LINGER_SECONDS:
                 self._transport.abort()
         elif self._current is not None:
-            if self._write_paused and silent > UNREAD_SECONDS_MAX:
+            waits_for_body = self._flows_in and not self._reading_paused and silent > BODY_PAUSE_SECONDS_MAX
+            if waits_for_body or (self._write_paused and silent > UNREAD_SECONDS_MAX):
                 self._transport.abort()
         elif self._incoming is not None:
             slow_head = self._reading_head and second - self._begun > HEAD_SECONDS_MAX
@@ -237,8 +260,10 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
-        """Read on, unless answers are still to be given or to be taken."""
-        if self._reading_paused and not self._pipeline and not self._write_paused:
+        """Read on, unless answers are still to be given or to be taken, or a flow has no room."""
+        flow = self._current.flow if self._current is not None and self._flows_in else None
+        may_read = not self._write_paused if flow is None else flow.has_room
+        if self._reading_paused and not self._pipeline and may_read:
             self._reading_paused = False
             self._transport.resume_reading()
 
@@ -355,6 +380,70 @@ class HttpProtocol(asyncio.Protocol):
         reply = self._dialect(exchange).refusal(*status_of(error), error.message)
         self._send(exchange, reply, _retry_after(error))
 
+    # A body and an answer that flow.
+
+    @property
+    def _flows_in(self) -> bool:
+        """Whether the body of what is under way still comes in."""
+        return self._current is not None and self._current is self._incoming
+
+    def _begin_flow(self, incoming: Exchange) -> bool:
+        """Have an Arrow body answered while it comes in; False where it is none, or cannot be."""
+        site, head = self._site, incoming.head
+        is_busy = self._current is not None or self._pipeline
+        if not head.get(b"content-type", b"").lower().startswith(ARROW.encode()):
+            return False
+        if is_busy or incoming.method != b"POST" or self._parser.get_http_version() == "1.0":
+            return False
+        try:
+            operation = site.operation(incoming.path.partition(b"?")[0], incoming.method, [])
+            if operation is None or b"content-encoding" in head or wanted_coding(head.get(b"accept-encoding")).always:
+                return False
+            asked = operation.dialect.ask(head, b"", operation.target.options)
+            choice = operation.pinned or operation.target.choose()
+            if not (asked.media_type == MediaType.ARROW and asked.answer_type == AnswerType.ARROW):
+                return False
+            if choice.streams is not False:
+                return False
+            incoming.operation, incoming.arrived = operation, site.clock.monotonic()
+            seconds = operation.dialect.timeout_seconds(head, asked, default_seconds=site.request_timeout_seconds)
+            arrow = ArrowFlow(self, operation, choice, site.clock, Spool(site.spool_folder))
+            arrow.flow = Flow(
+                asked,
+                number=next(site.numbers),
+                arrived=incoming.arrived,
+                still_seconds=seconds,
+                listener=arrow,
+                on_room=arrow.on_room,
+            )
+            operation.target.open(arrow.flow, choice)
+        except (ServeryError, Refusal) as error:
+            incoming.refusal = error
+            return False
+        incoming.flow, incoming.choice, self._current = arrow, choice, incoming
+        for piece in incoming.body:
+            arrow.feed(piece)
+        incoming.body.clear()
+        return True
+
+    def begin_flow(self) -> None:
+        exchange = self._current
+        if exchange is not None and exchange.choice is not None:
+            lines = b"X-Model-Version: %b\r\nTransfer-Encoding: chunked\r\n" % exchange.choice.header
+            self._transport.write(self._head(exchange, 200, ARROW.encode(), lines))
+
+    def read_on(self) -> None:
+        self._resume_reading()
+
+    def end_flow(self) -> None:
+        self.end_events()
+
+    def break_off(self) -> None:
+        self._current = self._incoming = None
+        self._discarding = True
+        self._pipeline.clear()
+        self._transport.close()
+
     # An answer in pieces, called by its ``EventStream``.
 
     def begin_events(self) -> bool:
@@ -378,6 +467,10 @@ class HttpProtocol(asyncio.Protocol):
 
     def answer(self, reply: Reply, error: ServeryError | None) -> None:
         if self._current is not None:
+            if self._flows_in:
+                self._current.keep_alive = False
+                self._incoming = None
+                self._discarding = True
             self._send(self._current, reply, _retry_after(error))
             self._advance()
 

@@ -190,6 +190,7 @@ def _make_site(config: GatewayConfig | ServeConfig, gateway: Gateway, sole: str 
         request_timeout_seconds=config.request_timeout_seconds,
         stream_timeout_seconds=config.stream_timeout_seconds,
         request_id_prefix=secrets.token_hex(6),
+        spool_folder=config.home / "gateway",
         sole=sole,
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from http import HTTPStatus
+from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import quote, unquote
 
@@ -55,6 +56,7 @@ class Site:
         request_timeout_seconds: float,
         stream_timeout_seconds: float = 600.0,
         request_id_prefix: str,
+        spool_folder: Path,
         sole: str | None = None,
     ) -> None:
         self.clock = clock
@@ -67,6 +69,8 @@ class Site:
         self.second = 0
         """Whole seconds since the start: coarse, and free to read on the hot path."""
         self.date = b""
+        self.spool_folder = spool_folder
+        """Where answers wait on disk for callers that read them later."""
         self._gateway = gateway
         self._sole = sole
         self._endpoint_pages = EndpointPages(gateway, sole)

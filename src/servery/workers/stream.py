@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -36,6 +37,9 @@ class Stream:
 
     Made by the protocol adapter, held by one worker. Not thread-safe: it lives on the gateway's event loop.
     """
+
+    held_max: int | None = None
+    """How many of its kind one worker may hold, where that is less than its streams in all."""
 
     __slots__ = (
         "arrived",
@@ -85,6 +89,10 @@ class Stream:
             self.credits += count
             self.holder.send(stream_frames.encode_credit(self.number, count))
 
+    def taken(self, count: int) -> None:
+        """The worker has taken so many bytes of a body that was to come; here it came with the opening."""
+        raise WireError(f"{count} bytes taken of a body that came as a whole")
+
     def cancel(self) -> None:
         """The caller has left: nobody is told any more, and the model's generator is closed."""
         if not self.settled:
@@ -126,8 +134,8 @@ class WorkerStreams:
         stream.holder = self
         self._write(stream_frames.encode_open(stream.number, stream.asked, stream.credits))
 
-    def send(self, frame: bytes) -> None:
-        self._write([frame])
+    def send(self, *pieces: bytes) -> None:
+        self._write(pieces)
 
     def cancel(self, stream: Stream) -> None:
         if stream.number in self._held:
@@ -148,6 +156,17 @@ class WorkerStreams:
             stream.deadline, stream.timeout_seconds = stream.arrived + stream.seconds, stream.seconds
         stream.events += 1
         stream.listener.on_event(stream, event)
+
+    def credit(self, payload: bytes) -> None:
+        """A CREDIT frame came: so many bytes of a body are taken; raises WireError as ``event`` does."""
+        try:
+            number, count = stream_frames.decode_credit(memoryview(payload))
+        except struct.error as error:
+            raise WireError(f"a CREDIT that is none: {error}") from None
+        stream = self._held.get(number)
+        if stream is None:
+            raise WireError("credits for a stream that nobody has opened")
+        stream.taken(count)
 
     def end(self, payload: bytes) -> None:
         """An END frame came; raises WireError as ``event`` does."""

@@ -194,6 +194,8 @@ class Worker:
                 self._answer(*wire.decode_results(payload))
             elif kind == wire.Kind.EVENT:
                 self.streams.event(payload)
+            elif kind == wire.Kind.CREDIT:
+                self.streams.credit(payload)
             elif kind == wire.Kind.END:
                 self.streams.end(payload)
             elif kind == wire.Kind.HELLO:

@@ -46,11 +46,18 @@ class Message(NamedTuple):
     """What its body comes to when it is decompressed."""
 
 
+class CutShort(BadBody):
+    """The stream ends, or has not come further, within a message."""
+
+    def __init__(self) -> None:
+        super().__init__("The Arrow stream is cut short: it has no end-of-stream mark, which closing the writer sets.")
+
+
 def next_message(read: Read, *, bytes_max: int) -> Message | None:
     """The next message, or None at the stream's end.
 
     Raises:
-        BadBody: it is none, the body ends before it does, or it decodes to more than ``bytes_max`` bytes.
+        BadBody: it is none, or it decodes to more than ``bytes_max`` bytes. CutShort: the body ends before it does.
     """
     prefix = _whole(read, 4)
     pieces = [prefix]
@@ -66,7 +73,8 @@ def next_message(read: Read, *, bytes_max: int) -> Message | None:
     try:
         kind, header, body_length = _message_of(metadata)
         if not 0 <= body_length <= bytes_max:
-            raise BadBody(f"A message of the Arrow stream has {body_length} bytes; at most {bytes_max} are taken.")
+            what = f"A message of the Arrow stream has {body_length} bytes; at most {bytes_max} are taken"
+            raise BadBody(f"{what}: write smaller record batches.")
         body = _whole(read, body_length)
         decoded = _decoded_bytes(kind, header, body)
     except (struct.error, IndexError, OverflowError):
@@ -83,7 +91,7 @@ def too_large(bytes_max: int) -> BadBody:
 def _whole(read: Read, count: int) -> memoryview:
     piece = read(count)
     if len(piece) < count:
-        raise BadBody("The Arrow stream is cut short: it has no end-of-stream mark, which closing the writer sets.")
+        raise CutShort
     return piece
 
 
