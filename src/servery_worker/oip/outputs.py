@@ -17,7 +17,8 @@ from servery_worker.enforcement import listed
 from servery_worker.kinds import is_frame, is_series
 from servery_worker.oip.messages import NUMPY_NAMES, Datatype, InferRequest, InferResponse, InferTensor
 from servery_worker.oip.raw import object_array
-from servery_worker.schema import InvalidInput, Specs
+from servery_worker.schema import NUMPY_NAMES as COLUMN_DTYPES
+from servery_worker.schema import Column, InvalidInput, Specs, Tensor
 
 _BY_SIZE = {
     ("b", 1): Datatype.BOOL,
@@ -42,6 +43,8 @@ def response_of(output: Any, request: InferRequest, specs: Specs | None) -> Infe
         InvalidInput: it wants one that the model does not give.
         Unencodable: something in the output has no form in any tensor.
     """
+    if specs and len(specs) == 1 and isinstance(output, list) and not output:
+        output = _empty_of(specs[0])
     tensors = tensors_of(output, [spec.name for spec in specs or ()])
     if request.outputs:
         by_name = {tensor.name: tensor for tensor in tensors}
@@ -50,6 +53,14 @@ def response_of(output: Any, request: InferRequest, specs: Specs | None) -> Infe
                 raise InvalidInput(f"Output {wanted.name!r} is none of the model's, {listed(list(by_name))}.")
         tensors = [by_name[wanted.name] for wanted in request.outputs]
     return InferResponse(tensors, request.id)
+
+
+def _empty_of(spec: Column | Tensor) -> Any:
+    """An empty list as an array: of what, the signature alone can tell."""
+    import numpy as np
+
+    dtype = np.dtype(COLUMN_DTYPES.get(spec.type, "object") if isinstance(spec, Column) else spec.dtype)
+    return np.array([], dtype if dtype.kind in "biuf" else object)
 
 
 def tensors_of(output: Any, names: Sequence[str | None] = ()) -> list[InferTensor]:

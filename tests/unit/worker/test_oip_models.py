@@ -279,6 +279,20 @@ def test_outputs_have_the_signature_s_names() -> None:
     assert [made.name for made in tensors_of(np.ones((2, 2)), ["p", "q"])] == ["p", "q"]
 
 
+@pytest.mark.parametrize(
+    ("spec", "datatype"),
+    [
+        (Column(T.STRING), "BYTES"),
+        (Column(T.LONG), "INT64"),
+        (Tensor("float32", (-1,)), "FP32"),
+        (Tensor("str", (-1,)), "BYTES"),
+    ],
+)
+def test_an_empty_list_is_of_the_signature_s_type(spec: Column | Tensor, datatype: str) -> None:
+    [made] = response_of([], InferRequest([]), (spec,)).outputs
+    assert (made.datatype.value, made.shape) == (datatype, (0,))
+
+
 def test_a_request_gets_the_outputs_that_it_names_in_its_order() -> None:
     output = {"p": np.ones(1), "q": np.ones(1), "r": np.ones(1)}
     request = InferRequest([], outputs=[RequestedOutput("r"), RequestedOutput("p")], id="7")
