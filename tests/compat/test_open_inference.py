@@ -114,6 +114,20 @@ def test_triton_s_client_sends_one_tensor_a_column(client: Any) -> None:
     check_scores(answered(client.infer(MODEL, columns)))
 
 
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_triton_s_client_compresses_what_it_sends_and_reads(client: Any, coding: str, *, binary: bool) -> None:
+    rows = np.repeat(ROWS, 5000, axis=0)
+    result = client.infer(
+        MODEL,
+        table(binary=binary, rows=rows),
+        request_compression_algorithm=coding,
+        response_compression_algorithm=coding,
+        outputs=[triton.InferRequestedOutput("score", binary_data=binary)],
+    )
+    assert result.as_numpy("score").tolist() == [0.5] * 5000 + [2.0] * 5000
+
+
 def test_triton_s_client_reads_health_and_metadata(client: Any) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
