@@ -18,18 +18,15 @@ import httptools
 
 from servery.errors import BodyTooLarge, LimitError, ServeryError
 from servery.serving.answers import FAULTS, REASONS, coerced_names, status_of
-from servery.serving.arrow_flow import ArrowFlow
 from servery.serving.compression import ANSWER_BYTES_MIN, INLINE_BYTES_MAX, Decoding, codings_of, encode, wanted_coding
 from servery.serving.dialects.dialect import EVENT_STREAM, Dialect, Operation, Refusal, Reply, method_not_allowed
 from servery.serving.event_stream import EventStream
 from servery.serving.exchange import Exchange
 from servery.serving.negotiation import ARROW
+from servery.serving.open_flow import open_flow
 from servery.serving.site import Site
-from servery.serving.spool import Spool
-from servery.workers.flow import Flow
 from servery.workers.request import Answer, Request
 from servery.workers.stream import Stream
-from servery_worker.wire import AnswerType, MediaType
 
 HEAD_BYTES_MAX = 16 << 10
 HEADERS_MAX = 100
@@ -388,39 +385,17 @@ class HttpProtocol(asyncio.Protocol):
         return self._current is not None and self._current is self._incoming
 
     def _begin_flow(self, incoming: Exchange) -> bool:
-        """Have an Arrow body answered while it comes in; False where it is none, or cannot be."""
-        site, head = self._site, incoming.head
-        is_busy = self._current is not None or self._pipeline
-        if not head.get(b"content-type", b"").lower().startswith(ARROW.encode()):
-            return False
-        if is_busy or incoming.method != b"POST" or self._parser.get_http_version() == "1.0":
+        """Have a body answered while it comes in; False where it is collected instead."""
+        if self._current is not None or self._pipeline or self._parser.get_http_version() == "1.0":
             return False
         try:
-            operation = site.operation(incoming.path.partition(b"?")[0], incoming.method, [])
-            if operation is None or b"content-encoding" in head or wanted_coding(head.get(b"accept-encoding")).always:
-                return False
-            asked = operation.dialect.ask(head, b"", operation.target.options)
-            choice = operation.pinned or operation.target.choose()
-            if not (asked.media_type == MediaType.ARROW and asked.answer_type == AnswerType.ARROW):
-                return False
-            if choice.streams is not False:
-                return False
-            incoming.operation, incoming.arrived = operation, site.clock.monotonic()
-            seconds = operation.dialect.timeout_seconds(head, asked, default_seconds=site.request_timeout_seconds)
-            arrow = ArrowFlow(self, operation, choice, site.clock, Spool(site.spool_folder))
-            arrow.flow = Flow(
-                asked,
-                number=next(site.numbers),
-                arrived=incoming.arrived,
-                still_seconds=seconds,
-                listener=arrow,
-                on_room=arrow.on_room,
-            )
-            operation.target.open(arrow.flow, choice)
+            arrow = open_flow(self, self._site, incoming)
         except (ServeryError, Refusal) as error:
             incoming.refusal = error
             return False
-        incoming.flow, incoming.choice, self._current = arrow, choice, incoming
+        if arrow is None:
+            return False
+        incoming.flow, self._current = arrow, incoming
         for piece in incoming.body:
             arrow.feed(piece)
         incoming.body.clear()
