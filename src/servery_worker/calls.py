@@ -11,7 +11,7 @@ from servery_worker.clock import now_seconds
 from servery_worker.codecs.arrow import Sent, table_of_arrow
 from servery_worker.codecs.arrow_answers import writer_of
 from servery_worker.codecs.bodies import BadBody, Body, Form, exactly, read_body
-from servery_worker.codecs.columns import arrays_of_table, frame_of_table
+from servery_worker.codecs.columns import arrays_of_table, frame_of_table, has_lists
 from servery_worker.codecs.frames import frame_of_csv, frame_of_records, frame_of_split
 from servery_worker.codecs.parquet import table_of_parquet
 from servery_worker.codecs.rows import Layout, Layouts
@@ -204,7 +204,8 @@ class Reader:
         sent = body.value if isinstance(body.value, Sent) else _TABLES[body.form](body.value)
         specs, losses = None if self._is_typed else self._specs, list[Loss]()
         try:
-            if specs and isinstance(specs[0], Tensor):
+            as_mlflow = body.form is Form.PARQUET and has_lists(sent)
+            if specs and isinstance(specs[0], Tensor) and not as_mlflow:
                 data, losses = arrays_of_table(sent, [spec for spec in specs if isinstance(spec, Tensor)])
             else:
                 data = frame_of_table(sent, specs)

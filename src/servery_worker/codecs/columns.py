@@ -107,6 +107,14 @@ def _as_specified(values: Any, column: Any, spec: Column | None, index: Any) -> 
     return values
 
 
+def has_lists(sent: Sent) -> bool:
+    """Has a column lists of single values in its rows? MLflow gives a model those of Parquet as they are, whatever its
+    signature says."""
+    types = sent.table.schema.types if sent.table.num_rows else []
+    inner = [kind.value_type for kind in types if hasattr(kind, "value_type") and "list<" in str(kind)]
+    return any(not hasattr(kind, "value_type") for kind in inner)
+
+
 def arrays_of_table(sent: Sent, tensors: Sequence[Tensor]) -> tuple[Any, list[Loss]]:
     """The arrays of the signature, by name, or the only one, and what was lost where a column was cast.
 

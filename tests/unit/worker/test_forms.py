@@ -286,6 +286,7 @@ def answered(case: Case, form: str) -> tuple[Any, Any, dict[str, Any]] | None:
     return inputs[-1], wanted, read(body, head_bytes)
 
 
+OBJECTS = {("Parquet", "BYTES", shape) for shape in ("two rows", "large")}
 TENSOR_CELLS = [(datatype, shape, form) for datatype in EXTREMES for shape in SHAPES for form in FORMS]
 COLUMN_CELLS = [(kind, count, form) for kind in COLUMNS for count in COUNTS for form in FORMS]
 
@@ -297,7 +298,9 @@ def test_an_array_is_given_and_comes_back_as_it_is(datatype: str, shape: str, fo
     if found is None:
         return
     given, wanted, back = found
-    assert (given.dtype, given.shape, given.tolist()) == (wanted.dtype, wanted.shape, wanted.tolist())
+    # Texts in lists of Parquet are objects, as MLflow's scoring server gives them to a model.
+    dtype = np.dtype(object) if (form, datatype, shape) in OBJECTS else wanted.dtype
+    assert (given.dtype, given.shape, given.tolist()) == (dtype, wanted.shape, wanted.tolist())
     [values] = back.values()
     if form == "MLflow JSON":
         assert values == wanted.tolist()
