@@ -264,7 +264,7 @@ def test_schemathesis_finds_nothing(server: Server, path: str, mode: GenerationM
     if mode is GenerationMode.NEGATIVE and "requestBody" not in SPEC["paths"][path][method]:
         return  # Nothing but names of models and versions could be wrong.
 
-    @settings(max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))
     def judge(case: Any) -> None:
         if case.path_parameters:

@@ -31,7 +31,7 @@ from tests.unit.worker.arrow_bodies import parquet, stream
 
 T = ColumnType
 PAGE = Path(__file__).parents[3] / "docs" / "forms.md"
-LARGE = 5000
+LARGE = 1000
 CONTENTS = {
     "BOOL": "bool_contents",
     **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),

@@ -80,7 +80,7 @@ def describe(data: Any, params: Any) -> Any:
     return repr(data)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(tables())
 def test_a_request_is_answered_among_others_as_alone(case: tuple[Specs | None, list[dict[str, Any]]]) -> None:
     specs, values = case
@@ -91,7 +91,7 @@ def test_a_request_is_answered_among_others_as_alone(case: tuple[Specs | None, l
     assert together == apart
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(tables())
 def test_the_fast_way_gives_the_model_what_the_long_way_gives(
     case: tuple[Specs | None, list[dict[str, Any]]],

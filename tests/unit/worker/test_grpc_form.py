@@ -215,7 +215,7 @@ TENSORS = st.builds(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(
     st.lists(TENSORS, max_size=3),
     st.lists(st.binary(max_size=8), max_size=3),

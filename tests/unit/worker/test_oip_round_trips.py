@@ -190,7 +190,7 @@ FUZZED = {
 
 
 @pytest.mark.parametrize("name", FUZZED)
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(body=REQUEST, tail=st.binary(max_size=24), raw=st.booleans())
 def test_whatever_comes_is_answered_or_refused_and_never_a_fault_of_ours(
     name: str, body: Any, tail: bytes, *, raw: bool
