@@ -9,10 +9,10 @@ from typing import Any, Self
 
 from servery.client.predictions.async_connections import AsyncConnections
 from servery.client.predictions.calls import Calls, Question
+from servery.client.predictions.parts import AnswerInParts
 from servery.client.predictions.questions import STREAM_TIMEOUT_SECONDS, Questions, calls_of, server_of
 from servery.client.predictions.retries import RetryPolicy
 from servery.client.predictions.steps import Interrupted
-from servery.client.predictions.streaming import StreamReader
 from servery.client.records import Prediction
 from servery.clock import Clock, SystemClock
 
@@ -123,27 +123,17 @@ class AsyncClient:
         return AsyncPredictionStream(self._calls, self._connections, question)
 
 
-class AsyncPredictionStream:
+class AsyncPredictionStream(AnswerInParts):
     """The parts of one answer, to be iterated over once. Closing it early ends the model's work on it.
 
     An ``async for`` that is left early closes it when it is collected; ``async with`` closes it at once.
     """
 
     def __init__(self, calls: Calls, connections: AsyncConnections, question: Question) -> None:
+        super().__init__(question)
         self._calls = calls
         self._connections = connections
-        self._question = question
-        self._reader: StreamReader | None = None
         self._parts = self._run()
-
-    @property
-    def model_version(self) -> str | None:
-        """The version that answers; None before the first part."""
-        return None if self._reader is None else self._reader.model_version
-
-    @property
-    def request_id(self) -> str:
-        return self._question.request_id if self._reader is None else self._reader.request_id
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self

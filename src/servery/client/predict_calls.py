@@ -8,9 +8,9 @@ from typing import Any, Self
 
 from servery.client.predictions.calls import Calls, Question
 from servery.client.predictions.connections import Connections
+from servery.client.predictions.parts import AnswerInParts
 from servery.client.predictions.questions import STREAM_TIMEOUT_SECONDS, Questions
 from servery.client.predictions.steps import Interrupted
-from servery.client.predictions.streaming import StreamReader
 from servery.client.records import Prediction
 
 
@@ -102,24 +102,14 @@ class PredictCalls:
         return PredictionStream(self._calls, self._connections, question)
 
 
-class PredictionStream:
+class PredictionStream(AnswerInParts):
     """The parts of one answer, for one thread, once. Closing it early ends the model's work on it."""
 
     def __init__(self, calls: Calls, connections: Connections, question: Question) -> None:
+        super().__init__(question)
         self._calls = calls
         self._connections = connections
-        self._question = question
-        self._reader: StreamReader | None = None
         self._parts = self._run()
-
-    @property
-    def model_version(self) -> str | None:
-        """The version that answers; None before the first part."""
-        return None if self._reader is None else self._reader.model_version
-
-    @property
-    def request_id(self) -> str:
-        return self._question.request_id if self._reader is None else self._reader.request_id
 
     def __iter__(self) -> Iterator[Any]:
         return self

@@ -57,12 +57,15 @@ class Exchange:
     def request_id(self) -> bytes | None:
         return request_id_of(self.head.get(b"x-request-id"))
 
+    @property
+    def pieces(self) -> EventStream | ArrowFlow | None:
+        """What writes the answer, where it comes in pieces."""
+        return self.events or self.flow
+
     def abandon(self) -> None:
         """The caller has left."""
-        if self.events is not None:
-            self.events.leave()
-        elif self.flow is not None:
-            self.flow.leave()
+        if self.pieces is not None:
+            self.pieces.leave()
         elif self.request is not None:
             self.request.abandon()
 

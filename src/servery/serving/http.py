@@ -47,7 +47,6 @@ WANTED = frozenset(
         *(b"x-request-id", b"x-request-timeout-ms", b"x-servery-nan", b"inference-header-content-length"),
     }
 )
-
 """The headers that are kept, by their names in lower case; the others are counted and dropped."""
 LISTS = frozenset({b"accept", b"accept-encoding", b"content-encoding"})
 """Of these, those that may stand on several lines."""
@@ -126,20 +125,16 @@ class HttpProtocol(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._write_paused = True
         self._heard = self._site.second
-        if self._current is not None and self._current.events is not None:
-            self._current.events.pause()
-        if self._current is not None and self._current.flow is not None:
-            self._current.flow.pause()
+        if self._current is not None and self._current.pieces is not None:
+            self._current.pieces.pause()
         if not self._flows_in:
             self._pause_reading()
 
     def resume_writing(self) -> None:
         self._write_paused = False
         self._heard = self._site.second
-        if self._current is not None and self._current.events is not None:
-            self._current.events.resume()
-        if self._current is not None and self._current.flow is not None:
-            self._current.flow.resume()
+        if self._current is not None and self._current.pieces is not None:
+            self._current.pieces.resume()
         self._resume_reading()
 
     # The parser's calls.
