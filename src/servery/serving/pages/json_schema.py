@@ -41,23 +41,6 @@ _INTEGER = re.compile(r"(u?)int(8|16|32|64)")
 _SHORT_INTEGER = re.compile(r"([iu])([1248])")
 _FLOAT_FORMATS = {"float32": "float", "float64": "double"}
 _TIME = re.compile(r"(datetime|timedelta)64.*")
-_DAY = r"((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|[12]\d))"
-_TIME_OF_DAY = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?"
-_MOMENT = rf"^(1[7-9]|2[01])\d{{2}}-{_DAY}([T ]{_TIME_OF_DAY})?$"
-"""The years are those that nanoseconds since 1970 reach."""
-_DTYPES = {
-    "b1": "bool",
-    "f2": "float16",
-    "f4": "float32",
-    "f8": "float64",
-    "O": "object",
-    "U": "str",
-    "S": "bytes",
-}
-_INTEGER = re.compile(r"(u?)int(8|16|32|64)")
-_SHORT_INTEGER = re.compile(r"([iu])([1248])")
-_FLOAT_FORMATS = {"float32": "float", "float64": "double"}
-_TIME = re.compile(r"(datetime|timedelta)64.*")
 _MOMENT = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?)?$"
 _DTYPES = {
     ColumnType.BOOLEAN: "bool",
